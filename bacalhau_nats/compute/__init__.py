@@ -1,0 +1,1 @@
+"""Does: bids, fetches inputs, runs executions, publishes results."""

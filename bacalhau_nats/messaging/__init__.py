@@ -1,0 +1,1 @@
+"""The only room that imports nats: subjects, streams, facts, nudges, bytes."""

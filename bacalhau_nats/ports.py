@@ -1,0 +1,286 @@
+"""What a plugin must be, and what the logic of a role asks of the world.
+
+A plugin author imports this module and nothing else. A plugin is *a function that takes a `PluginContext`
+and returns an async context manager*, registered under one of the entry-point groups
+``bacalhau_nats.executors``, ``bacalhau_nats.storage`` and ``bacalhau_nats.publishers``. No base class, no
+registration call, no global. ``bacalhau_nats.testing`` has a conformance suite for each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from bacalhau_nats.domain.execution import Reason
+from bacalhau_nats.domain.facts import Fact, Key, Record
+from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
+from bacalhau_nats.domain.resources import Resources
+from bacalhau_nats.domain.node import Heartbeat
+from bacalhau_nats.domain.spec import JobSpec, SpecConfig, Task
+from bacalhau_nats.messages import Bid, Decline, Offer, Wanted, WhatShouldIDo
+
+
+# --- what every plugin is given -------------------------------------------------------------------
+
+
+class Blobs(Protocol):
+    """Named bytes on the bus (a JetStream object store), streamed, never whole in memory."""
+
+    async def put(self, name: str, source: Path | bytes) -> int:
+        """Store ``source`` under ``name``, replacing what was there; give its size in bytes."""
+        ...
+
+    def get(self, name: str) -> AsyncIterator[bytes]:
+        """Read it chunk by chunk. Raises NotFound."""
+        ...
+
+    async def size(self, name: str) -> int:
+        """Give its size in bytes. Raises NotFound."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget it; forgetting what is not there is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PluginContext:
+    """Where a plugin finds itself. ``settings`` is the plugin's own section, not yet validated."""
+
+    cell: str
+    node_id: NodeID
+    data_dir: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    blobs: Blobs | None = None  # content that did not fit into a fact, by sha256
+    results: Blobs | None = None  # published results
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a plugin can be used right now; ``why`` says what is missing when it cannot."""
+
+    ok: bool
+    why: str = ""
+
+
+# --- executors ------------------------------------------------------------------------------------
+
+
+class Stream(StrEnum):
+    """Where output came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class LogSink(Protocol):
+    """Takes the output of one execution while it runs."""
+
+    async def write(self, stream: Stream, data: bytes) -> None:
+        """Take a piece of output. Waits when the log cannot keep up: do not read on until it returns."""
+        ...
+
+    async def event(self, message: str) -> None:
+        """Say what is going on (an image pull, a download), one line for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A file or folder on this machine that the execution sees at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One execution, ready to run: inputs are local, environment resolved, output folders made."""
+
+    execution_id: ExecutionID
+    job: JobSpec
+    task: Task
+    partition: int
+    resources: Resources
+    env: Mapping[str, str]
+    inputs: tuple[Volume, ...]
+    outputs: tuple[
+        Volume, ...
+    ]  # writable; `target` is the result path's Path, the folder is named by its Name
+    scratch: Path  # an empty folder of this execution, removed afterwards
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why work could not be done: what, where, why, and whether another try could help."""
+
+    message: str
+    reason: Reason = Reason.ENGINE
+    retryable: bool = True
+    hint: str = ""
+
+
+class WorkFailed(Exception):  # noqa: N818 - reads as what happened
+    """Raised by a plugin inside the runner; carries the `Failure` to report."""
+
+    def __init__(
+        self, message: str, *, reason: Reason = Reason.ENGINE, retryable: bool = True, hint: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.failure = Failure(message, reason, retryable, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How work ended: an exit code, or a failure."""
+
+    exit_code: int = 0
+    failure: Failure | None = None
+
+
+class Executor(Protocol):
+    """Runs work on one engine. Cancelling the awaiting task must stop the work before it returns."""
+
+    async def check(self) -> Health:
+        """Say whether the engine is there now; asked every few seconds, so be quick."""
+        ...
+
+    async def run(self, work: Work, logs: LogSink) -> Outcome:
+        """Run it to its end. Output goes to ``logs`` as it appears.
+
+        Raises WorkFailed when it cannot be started. On cancellation the container or instance is stopped
+        and removed within two seconds, and `CancelledError` goes on.
+        """
+        ...
+
+    async def attach(self, work: Work, logs: LogSink, *, seen: Mapping[Stream, int]) -> Outcome | None:
+        """Go on with work that an earlier process on this node started; None when it is not there.
+
+        ``seen`` is how many bytes of each output are stored already.
+        """
+        ...
+
+    async def sweep(self, keep: Sequence[ExecutionID]) -> int:
+        """Remove what earlier processes of this node left, except ``keep``; give how many there were."""
+        ...
+
+
+# --- storage and publishers -------------------------------------------------------------------------
+
+
+class Storage(Protocol):
+    """Turns an input source into a local file or folder."""
+
+    async def check(self) -> Health:
+        """Say whether such inputs can be had now."""
+        ...
+
+    def refuses(self, source: SpecConfig) -> str:
+        """Say why this node will never serve ``source`` (a path outside the allow-list); empty when it may."""
+        ...
+
+    async def fetch(self, source: SpecConfig, target: str, into: Path, logs: LogSink) -> Volume:
+        """Make the input available, anything downloaded put below the empty folder ``into``.
+
+        Raises WorkFailed with reason INPUT (or INVALID when no node could ever do it).
+        """
+        ...
+
+
+class Publisher(Protocol):
+    """Takes the results folder of an execution out of the node."""
+
+    async def check(self) -> Health:
+        """Say whether results can be published now."""
+        ...
+
+    async def publish(self, work: Work, results: Path, spec: SpecConfig) -> SpecConfig:
+        """Store the folder; give the result as the public API shows it.
+
+        Nothing half-stored is ever returned. Raises WorkFailed with reason PUBLISH.
+        """
+        ...
+
+
+# --- what the roles' logic asks of the world -------------------------------------------------------------
+
+
+class Records(Protocol):
+    """Facts by compare-and-set. The revision is the stream sequence; 0 means: does not exist.
+
+    Each write answers with the new revision. Raises Conflict when the record moved on (re-read, decide
+    again), BusTimeout when the answer was lost and reading back did not settle it.
+    """
+
+    async def create(self, key: Key, record: Record) -> int:
+        """Write the first value. For a DESIRED key: only if *no node* has this execution yet (the fence)."""
+        ...
+
+    async def update(self, key: Key, record: Record, revision: int) -> int:
+        """Replace the value whose revision is ``revision``."""
+        ...
+
+    async def put(self, key: Key, record: Record) -> int:
+        """Write whatever was there; for records with one writer (REPORT)."""
+        ...
+
+    async def get(self, key: Key) -> Fact | None:
+        """Read the present value from the leader; None when there is none."""
+        ...
+
+    async def last_seq(self) -> int:
+        """Give the sequence of the newest fact of the whole stream."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def now(self) -> float:
+        """Seconds since the epoch: for what people and records see."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back: for windows and deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class RequesterBus(Protocol):
+    """What a requester's logic says to others."""
+
+    async def offer(self, node: NodeID, offer: Offer) -> None:
+        """Send an Offer; the Bid or Decline comes back through the desk's `on_answer`."""
+        ...
+
+    async def nudge(self, job: JobID, seq: int, cause: str) -> None:
+        """Ask any requester to look at a job."""
+        ...
+
+    async def roll_call(self) -> None:
+        """Ask every node to send a heartbeat now."""
+        ...
+
+
+class ComputeBus(Protocol):
+    """What a compute node's logic says to others."""
+
+    async def heartbeat(self, beat: Heartbeat) -> None:
+        """Send a Heartbeat."""
+        ...
+
+    async def answer(self, requester: str, answer: Bid | Decline) -> None:
+        """Send a Bid or a Decline."""
+        ...
+
+    async def ask_wanted(self, question: WhatShouldIDo) -> Wanted:
+        """Ask any requester what should be done: WhatShouldIDo → Wanted. Raises Unavailable."""
+        ...

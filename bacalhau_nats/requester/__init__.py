@@ -1,0 +1,1 @@
+"""Decides: takes nudges, places executions, concludes jobs."""

@@ -1,0 +1,1 @@
+"""Input sources: one module each, found by entry point."""
