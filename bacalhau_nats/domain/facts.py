@@ -18,7 +18,7 @@ A `Key` names one record; a `Fact` is one accepted value of it. The stream seque
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -64,13 +64,15 @@ class Fact:
     """A value that the state stream has accepted.
 
     ``seq`` is the stream sequence and the record's revision; ``time`` is when the stream stored it, in
-    unix nanoseconds. ``record`` is None when the record was purged.
+    unix nanoseconds. ``record`` is None when the record was purged. ``raw`` is the payload as it was
+    stored, so that a finished job can be kept small without being written out again.
     """
 
     key: Key
     seq: int
     time: int
     record: Record | None
+    raw: bytes = field(default=b"", compare=False, repr=False)
 
 
 def spec_key(job: str) -> Key:

@@ -18,6 +18,9 @@ from bacalhau_nats.domain.model import Model
 RESERVED_META = "bacalhau.org/"
 """Meta keys with this prefix are the system's; a submission cannot set them."""
 
+BUS_PUBLISHER = "nats"
+"""The publisher that keeps results in an object store on the bus; nothing else has to be reachable."""
+
 
 class JobType(StrEnum):
     """How many executions a job wants, and where."""
@@ -136,6 +139,13 @@ class Task(Model):
     resources: ResourcesConfig = ResourcesConfig()
     network: NetworkConfig = NetworkConfig()
     timeouts: Timeouts = Timeouts()
+
+    @property
+    def effective_publisher(self) -> SpecConfig:
+        """Where results go: as asked, or kept on the bus when there are results and no publisher is named."""
+        if self.result_paths and self.publisher.kind == "":
+            return SpecConfig(type=BUS_PUBLISHER)
+        return self.publisher
 
 
 class Requirement(Model):
