@@ -1,0 +1,309 @@
+"""The client: one method per thing a caller can ask of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, Unpack, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+from bacalhau_nats import __version__
+from bacalhau_nats.client import logs
+from bacalhau_nats.client.logs import LogLine
+from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
+from bacalhau_nats.client.transport import BrokenOff, Transport
+from bacalhau_nats.client.wire import (
+    TERMINAL_JOB_STATES,
+    Execution,
+    HistoryItem,
+    Job,
+    JobDetails,
+    Listing,
+    Page,
+    SpecConfig,
+    Submission,
+    job_state,
+    page_of,
+    submission_of,
+)
+from bacalhau_nats.errors import BusTimeout, UserError
+
+_JOBS = "/api/v1/orchestrator/jobs"
+_NODES = "/api/v1/orchestrator/nodes"
+_AGENT = "/api/v1/agent"
+_FIRST_LOOK = 0.02
+_LAST_LOOK = 0.5
+_TRIES = 3
+
+
+class Client:
+    """A caller of one server, to be used as an async context manager or closed with `aclose`.
+
+    ``token`` is sent as a bearer, ``basic`` is (user, password); ``timeout`` is seconds for one answer;
+    ``verify`` is False, or a file of certificates to trust, for https. Every method raises NotFound,
+    InvalidSpec, Conflict, Forbidden or another `BacalhauError` with the server's own message and hint, and
+    Unavailable when no server answers.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:1234",
+        *,
+        token: str = "",
+        basic: tuple[str, str] | None = None,
+        timeout: float = 30.0,
+        verify: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise UserError(
+                f"{base_url!r} is not an address of a server", hint="write it as http://host:port"
+            )
+        sent = {"User-Agent": f"bacalhau-nats/{__version__}", **(headers or {})}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        elif basic:
+            sent["Authorization"] = "Basic " + base64.b64encode(":".join(basic).encode()).decode()
+        self._http = Transport(base_url, headers=sent, timeout=timeout, verify=verify)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._http.base_url
+
+    # --- jobs: writes -------------------------------------------------------------------------------
+
+    async def submit(self, job: Job, *, force: bool = False, token: str = "") -> Submission:
+        """Submit a job, or the next version of the job of that name.
+
+        ``force`` makes a new version even when nothing changed. ``token`` makes repeating harmless: an
+        unnamed job submitted twice with one token is one job. A fresh one is drawn when none is given, and
+        such a job is sent again by itself when the connection breaks off before the answer.
+        """
+        body = {"Job": job, "Force": force, "IdempotencyToken": token or str(uuid4())}
+        tries = 1 if job.get("Name") else _TRIES
+        for left in reversed(range(tries)):
+            try:
+                return submission_of(await self._http.json("PUT", _JOBS, body=body))
+            except BrokenOff:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def diff(self, job: Job) -> str:
+        """Give the difference between ``job`` and the stored job of its name, as text; empty when equal."""
+        found = await self._http.json("PUT", f"{_JOBS}/diff", body={"Job": job})
+        return str(found.get("Diff") or "")
+
+    async def rerun(self, job: str, *, version: int = 0, namespace: str = "") -> Submission:
+        """Run a version of a finished or running job again (0: the latest), as a new version."""
+        body = {"JobVersion": version, "Namespace": namespace, "IdempotencyToken": str(uuid4())}
+        return submission_of(await self._http.json("PUT", _job(job, "/rerun"), body=body))
+
+    async def stop(self, job: str, *, reason: str = "Stopped at user request", namespace: str = "") -> str:
+        """Ask for a job to end; give the id of the evaluation that will see to it."""
+        body: dict[str, str] = {"reason": reason, "IdempotencyToken": str(uuid4())}
+        if namespace:
+            body["Namespace"] = namespace
+        found = await self._http.json("DELETE", _job(job), body=body)
+        return str(found.get("EvaluationID") or "")
+
+    # --- jobs: reads --------------------------------------------------------------------------------
+
+    async def get(
+        self, job: str, *, version: int = 0, include: Sequence[str] = (), namespace: str = ""
+    ) -> JobDetails:
+        """Look at a job by name, id or unique beginning of its id.
+
+        ``include`` may name ``history`` (its first 100 items) and ``executions``.
+        """
+        query = {"include": ",".join(include), "job_version": version, "namespace": namespace}
+        return cast("JobDetails", await self._http.json("GET", _job(job), query=query))
+
+    async def list_jobs(
+        self,
+        *,
+        labels: str = "",
+        namespace: str = "",
+        **listing: Unpack[Listing],
+    ) -> Page[Job]:
+        """List jobs, oldest first; ``labels`` is a selector such as ``env=prod,tier in (a,b)``."""
+        query = {"labels": labels, "namespace": namespace, **listing}
+        return page_of(await self._http.json("GET", _JOBS, query=query))
+
+    async def executions(
+        self,
+        job: str,
+        *,
+        version: int = 0,
+        all_versions: bool = False,
+        namespace: str = "",
+        **listing: Unpack[Listing],
+    ) -> Page[Execution]:
+        """List the executions of a job's latest version, oldest first; ``limit`` 0 means all."""
+        query = {"job_version": version, "all_job_versions": all_versions, "namespace": namespace, **listing}
+        return page_of(await self._http.json("GET", _job(job, "/executions"), query=query))
+
+    async def history(
+        self,
+        job: str,
+        *,
+        event_type: str = "all",
+        execution_id: str = "",
+        version: int = 0,
+        all_versions: bool = False,
+        namespace: str = "",
+        **listing: Unpack[Listing],
+    ) -> Page[HistoryItem]:
+        """Read part of a job's history; the token stays until the job is over and all was read."""
+        query = {
+            "event_type": event_type,
+            "execution_id": execution_id,
+            "job_version": version,
+            "all_job_versions": all_versions,
+            "namespace": namespace,
+            **listing,
+        }
+        return page_of(await self._http.json("GET", _job(job, "/history"), query=query))
+
+    async def follow(self, job: str, *, version: int = 0) -> AsyncIterator[HistoryItem]:
+        """Give each event of a job as it happens; ends when the job is over.
+
+        The server is asked quickly at first, then twice a second.
+        """
+        token, pause = "", _FIRST_LOOK
+        while True:
+            page = await self.history(job, version=version, next_token=token, limit=100)
+            for item in page["Items"]:
+                yield item
+            token = page["NextToken"]
+            if not token:
+                return
+            pause = _FIRST_LOOK if page["Items"] else min(_LAST_LOOK, pause * 1.5)
+            await asyncio.sleep(pause)
+
+    async def wait(self, job: str, *, timeout: float | None = None, namespace: str = "") -> Job:  # noqa: ASYNC109 - callers in a notebook want a number
+        """Wait until a job is over and give it. Raises BusTimeout after ``timeout`` seconds."""
+        pause = _FIRST_LOOK
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    found = (await self.get(job, namespace=namespace))["Job"]
+                    if job_state(found) in TERMINAL_JOB_STATES:
+                        return found
+                    await asyncio.sleep(pause)
+                    pause = min(_LAST_LOOK, pause * 1.5)
+        except TimeoutError:
+            raise BusTimeout(f"job {job} is not over after {timeout:g} s", hint="it goes on") from None
+
+    async def versions(self, job: str, *, namespace: str = "") -> Page[Job]:
+        """List every version of a job, first to last."""
+        return page_of(await self._http.json("GET", _job(job, "/versions"), query={"namespace": namespace}))
+
+    async def results(self, job: str, *, namespace: str = "") -> list[SpecConfig]:
+        """Say where the results of a job's completed executions are."""
+        found = await self._http.json("GET", _job(job, "/results"), query={"namespace": namespace})
+        return list(found.get("Items") or [])
+
+    def logs(
+        self,
+        job: str,
+        *,
+        execution_id: str = "",
+        follow: bool = False,
+        tail: bool = False,
+        version: int = 0,
+        namespace: str = "",
+    ) -> AsyncIterator[LogLine]:
+        """Read what an execution printed (the newest, unless one is named), piece by piece.
+
+        ``follow`` goes on until it ends; ``tail`` leaves out what was printed before.
+        """
+        query = {
+            "execution_id": execution_id,
+            "follow": "true" if follow else "",
+            "tail": "true" if tail else "",
+            "job_version": str(version or ""),
+            "namespace": namespace,
+        }
+        return logs.read(self._http, _job(job, "/logs"), query)
+
+    async def download(
+        self,
+        job: str,
+        into: Path,
+        *,
+        path: str = "",
+        raw: bool = False,
+        replace: bool = False,
+        namespace: str = "",
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Downloaded:
+        """Fetch a job's results into the folder ``into``; see `results.fetch`."""
+        items = await self.results(job, namespace=namespace)
+        placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
+        wanted = Wanted(into=into, path=path, raw=raw, replace=replace)
+        return await fetch(self._http, order(items, placed), wanted, on_progress)
+
+    # --- nodes and the server itself ------------------------------------------------------------------
+
+    async def nodes(
+        self,
+        *,
+        labels: str = "",
+        approval: str = "",
+        status: str = "",
+        limit: int = 0,
+        order_by: str = "",
+        reverse: bool = False,
+    ) -> list[dict[str, Any]]:
+        """List the nodes the server knows."""
+        query = {
+            "labels": labels,
+            "filter-approval": approval,
+            "filter-status": status,
+            "limit": limit,
+            "order_by": order_by,
+            "reverse": reverse,
+        }
+        return list((await self._http.json("GET", _NODES, query=query)).get("Nodes") or [])
+
+    async def node(self, node: str) -> dict[str, Any]:
+        """Look at one node by id or unique beginning of it."""
+        found = await self._http.json("GET", f"{_NODES}/{quote(node, safe='')}")
+        return cast("dict[str, Any]", found["Node"])
+
+    async def alive(self) -> dict[str, Any]:
+        """Ask whether the server is there."""
+        return await self._http.json("GET", f"{_AGENT}/alive")
+
+    async def agent_version(self) -> dict[str, Any]:
+        """Ask which version the server runs."""
+        return await self._http.json("GET", f"{_AGENT}/version")
+
+    async def agent_node(self) -> dict[str, Any]:
+        """Ask what node the server is."""
+        return await self._http.json("GET", f"{_AGENT}/node")
+
+    async def agent_config(self) -> dict[str, Any]:
+        """Read the server's settings, secrets masked."""
+        return cast("dict[str, Any]", (await self._http.json("GET", f"{_AGENT}/config")).get("config") or {})
+
+
+def _job(job: str, rest: str = "") -> str:
+    if not job.strip():
+        raise UserError("the job's name or id is empty", hint="'bacalhau job list' shows them")
+    return f"{_JOBS}/{quote(job, safe='')}{rest}"
