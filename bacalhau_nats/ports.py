@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.facts import Fact, Key, Record
@@ -20,7 +22,10 @@ from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.node import Heartbeat
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig, Task
+from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.messages import Bid, Decline, Offer, Wanted, WhatShouldIDo
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 # --- what every plugin is given -------------------------------------------------------------------
@@ -56,6 +61,17 @@ class PluginContext:
     settings: Mapping[str, Any] = field(default_factory=dict)
     blobs: Blobs | None = None  # content that did not fit into a fact, by sha256
     results: Blobs | None = None  # published results
+
+    def read(self, model: type[_Settings]) -> _Settings:
+        """Validate ``settings`` as ``model``. Raises InvalidSettings naming each key that cannot be used."""
+        try:
+            return model.model_validate(dict(self.settings))
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)
+            )
+            raise InvalidSettings(f"invalid plugin settings: {faults}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +201,11 @@ class Storage(Protocol):
         ...
 
     async def fetch(self, source: SpecConfig, target: str, into: Path, logs: LogSink) -> Volume:
-        """Make the input available, anything downloaded put below the empty folder ``into``.
+        """Make the input available, anything downloaded put below ``into``.
 
-        Raises WorkFailed with reason INPUT (or INVALID when no node could ever do it).
+        ``into`` belongs to this input of this execution and is removed afterwards; it does not exist yet, so
+        that an input that needs no disk costs none: make it when needed. Raises WorkFailed with reason INPUT
+        (or INVALID when no node could ever do it).
         """
         ...
 
@@ -235,6 +253,14 @@ class Records(Protocol):
 
     async def last_seq(self) -> int:
         """Give the sequence of the newest fact of the whole stream."""
+        ...
+
+
+class Sight(Protocol):
+    """How far this process has followed the facts."""
+
+    async def reached(self, seq: int, within: float) -> bool:
+        """Wait until the view has folded the fact ``seq`` in; False when it has not ``within`` seconds."""
         ...
 
 

@@ -42,7 +42,7 @@ def has_storages(job: JobSpec, node: NodeReport) -> str:
 def has_labels(job: JobSpec, node: NodeReport) -> str:
     """The job's constraints must match the node's labels; keys that start with ``favour_`` only rank."""
     unmet = [
-        constraints.show(r)
+        constraints.show((r,))
         for r in job.constraints
         if not r.key.startswith("favour_") and not constraints.match((r,), node.labels)
     ]

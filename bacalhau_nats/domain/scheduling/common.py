@@ -21,7 +21,9 @@ NODE_REJECTED = "Execution stop requested because node has been rejected"
 SURPLUS = "Execution stop requested because there are more executions than needed"
 
 
-def conclusion(job: JobView, state: JobState, message: str = "", topic: str = "Scheduling", **details: str) -> Conclusion:
+def conclusion(
+    job: JobView, state: JobState, message: str = "", topic: str = "Scheduling", **details: str
+) -> Conclusion:
     """Build the conclusion of the job's current version."""
     return Conclusion(
         job_id=job.id, version=job.spec.version, state=state, message=message, topic=topic, details=details
@@ -44,6 +46,15 @@ def outdated(job: JobView) -> tuple[Ending, ...]:
         Ending(e, JOB_UPDATED)
         for e in job.executions.values()
         if e.version != version and not e.terminal and e.wish is Wish.RUN
+    )
+
+
+def rejected(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> tuple[Ending, ...]:
+    """List the executions on nodes that may not work (any more)."""
+    return tuple(
+        Ending(e, NODE_REJECTED)
+        for e in job.executions.values()
+        if e.wanted and e.node_id in nodes and not nodes[e.node_id].approved
     )
 
 
@@ -93,7 +104,9 @@ def bullets(reasons: Mapping[NodeID, str]) -> str:
     for node_id, reason in sorted(reasons.items()):
         by_reason.setdefault(reason, []).append(node_id)
     lines = [
-        f"\n• Node {short(ids[0])}: {reason}" if len(ids) == 1 else f"\n• {len(ids)} of {len(reasons)} nodes: {reason}"
+        f"\n• Node {short(ids[0])}: {reason}"
+        if len(ids) == 1
+        else f"\n• {len(ids)} of {len(reasons)} nodes: {reason}"
         for reason, ids in by_reason.items()
     ]
     return "".join(lines)

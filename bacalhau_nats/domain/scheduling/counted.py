@@ -64,12 +64,12 @@ def _sort(job: JobView, now: float, policy: Policy) -> _Slots:
         elif execution.wanted:
             slots.surplus.append(Ending(execution, common.SURPLUS))
     for partition, attempts in by_partition.items():
-        _sort_partition(job, partition, attempts, slots, now, policy)
+        _sort_partition(job, partition, attempts, slots, now=now, policy=policy)
     return slots
 
 
 def _sort_partition(
-    job: JobView, partition: int, attempts: list[ExecutionView], slots: _Slots, now: float, policy: Policy
+    job: JobView, partition: int, attempts: list[ExecutionView], slots: _Slots, *, now: float, policy: Policy
 ) -> None:
     spec = job.spec
     running = sorted((e for e in attempts if e.wanted), key=lambda e: e.desired.attempt)

@@ -14,7 +14,7 @@ from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
 from bacalhau_nats.domain.retry import Answer, counts, decide
 from bacalhau_nats.domain.scheduling import common
-from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Plan, Policy, earliest
+from bacalhau_nats.domain.scheduling.plan import NodeNow, Placement, Plan, Policy, earliest
 
 _ONE_FAILED = "Job failed because one or more executions failed"
 
@@ -27,13 +27,6 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
     by_node: dict[NodeID, list[ExecutionView]] = {}
     for execution in job.of_version(job.spec.version):
         by_node.setdefault(execution.node_id, []).append(execution)
-    rejected = tuple(
-        Ending(e, common.NODE_REJECTED)
-        for node_id, attempts in by_node.items()
-        if node_id in nodes and not nodes[node_id].approved
-        for e in attempts
-        if e.wanted
-    )
     if not targets and not by_node:
         return _nobody(job, len(nodes), reasons, now)
     place: list[Placement] = []
@@ -57,8 +50,8 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
             place.append(_placement(job, node_id, attempts))
     busy = busy or any(not e.terminal for n, es in by_node.items() if n not in targets for e in es)
     if place or busy or endless:
-        return Plan(place=tuple(place), stop=rejected, look_again=look, unsuitable=reasons)
-    return Plan(stop=rejected, conclude=_conclude(job, by_node, gave_up))
+        return Plan(place=tuple(place), look_again=look, unsuitable=reasons)
+    return Plan(conclude=_conclude(job, by_node, gave_up))
 
 
 def _placement(job: JobView, node_id: NodeID, attempts: list[ExecutionView]) -> Placement:
@@ -75,7 +68,9 @@ def _nobody(job: JobView, known: int, reasons: Mapping[NodeID, str], now: float)
     return Plan(conclude=common.conclusion(job, JobState.FAILED, message, IsError="true"))
 
 
-def _conclude(job: JobView, by_node: Mapping[NodeID, list[ExecutionView]], gave_up: list[ExecutionView]) -> Conclusion:
+def _conclude(
+    job: JobView, by_node: Mapping[NodeID, list[ExecutionView]], gave_up: list[ExecutionView]
+) -> Conclusion:
     """Completed when the last word of every node is a success; one that was lost or failed is not."""
     last = [max(es, key=lambda e: e.desired.attempt) for es in by_node.values()]
     bad = gave_up or [e for e in last if counts(e) and e.state is not ExecutionState.COMPLETED]

@@ -17,7 +17,11 @@ from bacalhau_nats.domain.scheduling.counted import reconcile_counted
 from bacalhau_nats.domain.scheduling.everywhere import reconcile_everywhere
 from bacalhau_nats.domain.scheduling.plan import NodeNow, Plan, Policy
 
-_AFTER = {JobState.STOPPED: common.JOB_STOPPED, JobState.FAILED: common.JOB_FAILED, JobState.COMPLETED: common.SURPLUS}
+_AFTER = {
+    JobState.STOPPED: common.JOB_STOPPED,
+    JobState.FAILED: common.JOB_FAILED,
+    JobState.COMPLETED: common.SURPLUS,
+}
 
 
 def reconcile(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float, policy: Policy) -> Plan:
@@ -31,8 +35,9 @@ def reconcile(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float, policy:
         endings = tuple(e for e in common.remaining(job, _AFTER[job.state]) if e.execution.id not in lost)
         return Plan(stop=endings, abandon=abandon, conclude=conclude)
     outdated = tuple(e for e in common.outdated(job) if e.execution.id not in lost)
-    if abandon:
-        return Plan(stop=outdated, abandon=abandon)
+    unwelcome = common.rejected(job, nodes)
+    if abandon or unwelcome:
+        return Plan(stop=outdated + unwelcome, abandon=abandon)
     deadline = common.total_deadline(job)
     if deadline is not None and deadline <= now:
         limit = common.go_duration(job.spec.task.timeouts.total_timeout)

@@ -1,0 +1,287 @@
+"""Everything a requester decides with; `service.py` carries messages in and out.
+
+What makes a job be looked at:
+
+* a nudge from the queue: a gateway wrote a wish, or a requester saw a fact that needs an answer;
+* more room on a node, which wakes the head of the waiting line; a node that comes, goes or changes;
+* a fact that nobody has acted on within a second (`_dirty`): the nudge for it was lost, or its requester
+  died; and, rarely, the sweep over everything unfinished.
+
+All requesters are equal. Each keeps its own line and its own list of what is due; the queue lets one of
+them do the work, and compare-and-set makes it harmless when two do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from bacalhau_nats.domain.facts import Fact
+from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
+from bacalhau_nats.domain.job import Waiting
+from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.node import Approval, Heartbeat, NodeRole
+from bacalhau_nats.domain.resources import parse
+from bacalhau_nats.domain.roster import Roster
+from bacalhau_nats.domain.scheduling.plan import NodeNow, Policy
+from bacalhau_nats.domain.view import NodeView, View
+from bacalhau_nats.errors import Unavailable
+from bacalhau_nats.messages import Bid, Decline, Nudge, Offer, Wanted, WantedExecution, WhatShouldIDo
+from bacalhau_nats.ports import Clock, Records, RequesterBus, Sight
+from bacalhau_nats.requester.auction import Auction
+from bacalhau_nats.requester.due import Due, due
+from bacalhau_nats.requester.evaluate import Evaluator, Look
+from bacalhau_nats.requester.line import Waiter, WaitingLine
+from bacalhau_nats.requester.queued import note_waiting
+
+log = logging.getLogger(__name__)
+
+_OVERDUE = 1.0  # seconds after which a fact nobody acted on is brought up again
+_STALL = 2.0  # a tick this late (seconds) means that we slept, not that others are silent
+_VIEW_PATIENCE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """How this requester works; seconds throughout."""
+
+    policy: Policy = field(default_factory=Policy)
+    sweep_every: float = 60.0
+    manual_approval: bool = False
+
+
+class Desk:
+    """The logic of one requester."""
+
+    def __init__(
+        self,
+        me: NodeID,
+        instance: str,
+        *,
+        view: View,
+        sight: Sight,
+        roster: Roster,
+        records: Records,
+        bus: RequesterBus,
+        clock: Clock,
+        settings: DeskSettings,
+    ) -> None:
+        self._me, self._view, self._sight, self._roster = me, view, sight, roster
+        self._records, self._bus, self._clock, self._settings = records, bus, clock, settings
+        self.auction = Auction(me, roster, bus, clock)
+        self.auction.withdraw = self._withdraw
+        self._evaluator = Evaluator(me, instance, records, self.auction, clock)
+        self.line = WaitingLine()
+        self._due: dict[JobID, tuple[int, str]] = {}
+        self._withdrawn: list[tuple[NodeID, ExecutionID]] = []
+        self._outgoing = asyncio.Event()
+        self._dirty: dict[JobID, float] = {}
+        self._looking: dict[JobID, bool] = {}  # True: look again when done
+        self._alive: set[NodeID] = set()
+        self._last_tick = clock.monotonic()
+        self._last_sweep = clock.monotonic()
+        roster.restart_windows(clock.monotonic())
+
+    # --- what arrives ------------------------------------------------------------------------------
+
+    def on_fact(self, fact: Fact, changed: JobView | NodeView | None) -> None:
+        """React to a fact that the view has just folded in."""
+        if isinstance(changed, NodeView):
+            self.auction.forget_node(changed.id)
+            self._node_changed(changed.id)
+        elif isinstance(changed, JobView):
+            self._job_changed(fact, changed)
+
+    def on_beat(self, beat: Heartbeat) -> None:
+        """Take a heartbeat; room that has grown wakes the head of the line."""
+        now = self._clock.monotonic()
+        grown = self._roster.hear(beat, now)
+        if beat.role is not NodeRole.COMPUTE or not grown:
+            return
+        if beat.node_id not in self._alive:
+            self._alive.add(beat.node_id)
+            self._node_changed(beat.node_id)
+        for job_id in self.line.wake(self._roster.free(beat.node_id), now):
+            self._nudge(job_id, 0, "room")
+
+    def on_answer(self, answer: Bid | Decline) -> None:
+        """Take a bid or a decline."""
+        self.auction.on_answer(answer)
+
+    def wanted(self, question: WhatShouldIDo) -> Wanted:
+        """Answer a node's "what should I be doing?" with the sequence up to which the answer is true."""
+        executions = []
+        for execution in self._view.wanted_of(question.node_id):
+            job = self._view.unfinished.get(execution.desired.job_id)
+            spec = job.versions.get(execution.version) if job else None
+            executions.append(
+                WantedExecution(
+                    seq=execution.desired_seq,
+                    desired=execution.desired.but(job=spec),
+                    observed_seq=execution.observed_seq,
+                    observed=execution.observed,
+                )
+            )
+        return Wanted(seq=self._view.seq, executions=tuple(executions))
+
+    async def on_nudge(self, nudge: Nudge) -> float | None:
+        """Look at a job; give in how many seconds to look again, None when nothing is due by itself."""
+        job_id = nudge.job_id
+        if job_id in self._looking:
+            self._looking[job_id] = True
+            return None
+        self._looking[job_id] = False
+        try:
+            if not await self._sight.reached(nudge.seq, _VIEW_PATIENCE):
+                return _OVERDUE
+            while True:
+                again = await self._look(job_id)
+                if not self._looking[job_id]:
+                    return again
+                self._looking[job_id] = False
+        finally:
+            del self._looking[job_id]
+
+    # --- one look --------------------------------------------------------------------------------------
+
+    async def _look(self, job_id: JobID) -> float | None:
+        self._dirty.pop(job_id, None)
+        job = self._view.unfinished.get(job_id)
+        if job is None or not job.known or job.settled:
+            self.line.leave(job_id)
+            return None
+        look = await self._evaluator.look(job, self.nodes_now(job), self._settings.policy)
+        self._line_up(job, look)
+        if look.seq:
+            await self._sight.reached(look.seq, _VIEW_PATIENCE)
+        return None if look.again is None else max(0.0, look.again - self._clock.now())
+
+    def _line_up(self, job: JobView, look: Look) -> None:
+        spec = job.spec
+        if not look.missing and not look.waits_for_node:
+            self.line.leave(job.id)
+            return
+        needs = parse(spec.task.resources)
+        waiter = Waiter(job.id, needs, len(look.missing), self._clock.monotonic(), look.reasons)
+        self.line.join(waiter, spec.priority, spec.submitted)
+
+    def nodes_now(self, job: JobView | None = None) -> dict[NodeID, NodeNow]:
+        """Describe every compute node as it is at this moment, for one job."""
+        now = self._clock.monotonic()
+        refused = self.auction.refused(job.id, job.spec.version) if job else {}
+        default = Approval.PENDING if self._settings.manual_approval else Approval.APPROVED
+        return {
+            node.id: NodeNow(
+                node.report,
+                live=not node.report.left and self._roster.live(node.id, now),
+                approved=(node.approval or default) is Approval.APPROVED,
+                refused=refused.get(node.id, ""),
+            )
+            for node in self._view.nodes.values()
+            if node.report is not None and node.report.role is NodeRole.COMPUTE and not node.deleted
+        }
+
+    # --- what makes a job due --------------------------------------------------------------------------
+
+    def _job_changed(self, fact: Fact, job: JobView) -> None:
+        if job.over:
+            self.line.leave(job.id)
+        elif isinstance(fact.record, Waiting) and job.id not in self.line:
+            self.line.join(self._waiter(job), job.spec.priority, job.spec.submitted)
+        if job.settled:
+            self._dirty.pop(job.id, None)
+            return
+        match due(fact, job, self._me):
+            case Due.NOW:
+                self._nudge(job.id, fact.seq, "fact")
+            case Due.SOON:
+                self._dirty[job.id] = self._clock.monotonic() + _OVERDUE
+            case Due.NO:
+                pass
+
+    def _waiter(self, job: JobView) -> Waiter:
+        return Waiter(job.id, parse(job.spec.task.resources), 1, self._clock.monotonic())
+
+    def _node_changed(self, node_id: NodeID) -> None:
+        """A node came, went or changed: jobs that run there, wait for one, or run everywhere are due."""
+        jobs = {e.desired.job_id for e in self._view.wanted_of(node_id)}
+        jobs |= {w.job_id for w in self.line.everybody() if w.missing == 0}
+        jobs |= {
+            j.id for j in self._view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over
+        }
+        for job_id in jobs:
+            self._nudge(job_id, 0, "node")
+        room = self._roster.free(node_id)
+        for job_id in self.line.wake(room, self._clock.monotonic()):
+            self._nudge(job_id, 0, "node")
+
+    def _nudge(self, job_id: JobID, seq: int, cause: str) -> None:
+        known = self._due.get(job_id)
+        self._due[job_id] = (max(seq, known[0] if known else 0), cause)
+        self._outgoing.set()
+
+    def _withdraw(self, node_id: NodeID, execution: ExecutionID) -> None:
+        self._withdrawn.append((node_id, execution))
+        self._outgoing.set()
+
+    # --- loops -------------------------------------------------------------------------------------------
+
+    async def pump(self) -> None:
+        """Send what became due; runs for ever."""
+        while True:
+            await self._outgoing.wait()
+            self._outgoing.clear()
+            due, self._due = self._due, {}
+            withdrawn, self._withdrawn = self._withdrawn, []
+            for node_id, execution in withdrawn:
+                offer = Offer(execution_id=execution, node_id=node_id, requester=self._me, withdrawn=True)
+                await self._bus.offer(node_id, offer)
+            for job_id, (seq, cause) in due.items():
+                await self._bus.nudge(job_id, seq, cause)
+
+    async def tick(self) -> None:
+        """Do what time alone makes due; called about once a second."""
+        now = self._clock.monotonic()
+        if now - self._last_tick > _STALL + 1:
+            await self.awake()
+        self._last_tick = now
+        for node_id in [n for n in self._alive if not self._roster.live(n, now)]:
+            self._alive.discard(node_id)
+            log.warning("node %s is lost", node_id, extra={"action": "node_lost", "node": node_id})
+            self._node_changed(node_id)
+        for job_id in [j for j, at in self._dirty.items() if at <= now]:
+            del self._dirty[job_id]
+            self._nudge(job_id, 0, "overdue")
+        for waiter in self.line.everybody():
+            if now - waiter.since >= _OVERDUE:
+                await self._note(waiter)
+        if now - self._last_sweep >= self._settings.sweep_every:
+            self.sweep()
+
+    async def _note(self, waiter: Waiter) -> None:
+        job = self._view.unfinished.get(waiter.job_id)
+        if job is None or job.over or job.spec.version in job.waitings:
+            return
+        try:
+            await note_waiting(self._records, job, waiter, self._me, self._evaluator.nonce())
+        except Unavailable as error:
+            log.warning("cannot note that %s waits: %s", job.id, error.message)
+
+    async def awake(self) -> None:
+        """We start, have slept, or lost the bus: nobody is lost because of that. Ask all to report."""
+        self._roster.restart_windows(self._clock.monotonic())
+        await self._bus.roll_call()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Bring up everything unfinished; a nudge may have been lost."""
+        self._last_sweep = self._clock.monotonic()
+        now = self._clock.monotonic()
+        self._alive |= {
+            n.id for n in self._view.nodes.values() if n.report and n.report.role is NodeRole.COMPUTE
+            and self._roster.live(n.id, now)
+        }  # fmt: skip
+        for job in list(self._view.unfinished.values()):
+            if job.known and not job.settled:
+                self._nudge(job.id, 0, "sweep")

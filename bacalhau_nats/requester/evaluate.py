@@ -1,0 +1,153 @@
+"""Move one job closer to done: look, reconcile, act. Safe to repeat, safe to run twice at once.
+
+Every act is one compare-and-set. When it is refused somebody else acted first; the view will show what
+they did, and the job is looked at again. A process that dies between two acts leaves a job that the next
+look finishes: no act relies on the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bacalhau_nats.domain.execution import Desired, Wish, may_wish
+from bacalhau_nats.domain.facts import conclusion_key, desired_key
+from bacalhau_nats.domain.ids import JobID, NodeID
+from bacalhau_nats.domain.job import Conclusion
+from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Policy, earliest
+from bacalhau_nats.domain.scheduling.reconcile import reconcile
+from bacalhau_nats.errors import BusTimeout, Conflict
+from bacalhau_nats.messages import Bid
+from bacalhau_nats.ports import Clock, Records
+from bacalhau_nats.requester.auction import Auction
+
+log = logging.getLogger(__name__)
+_AT_ONCE = 16  # placements of one job under way together
+_UNSURE = 1.0  # seconds until a job is looked at again after an answer was lost
+
+
+@dataclass(slots=True)
+class Look:
+    """What a look at a job came to.
+
+    ``again``: unix seconds. ``missing``: placements that found no node, with each node's reason.
+    ``seq``: the newest write of this look, for the view to reach before the next one.
+    """
+
+    again: float | None = None
+    missing: list[Placement] = field(default_factory=list)
+    waits_for_node: bool = False
+    reasons: dict[NodeID, str] = field(default_factory=dict)
+    seq: int = 0
+
+
+class Evaluator:
+    """Carries out plans."""
+
+    def __init__(self, me: NodeID, instance: str, records: Records, auction: Auction, clock: Clock) -> None:
+        self._me, self._records, self._auction, self._clock = me, records, auction, clock
+        self._instance, self._count = instance, 0
+
+    def nonce(self) -> str:
+        """Give a word that no other write has."""
+        self._count += 1
+        return f"{self._instance}-{self._count}"
+
+    async def look(self, job: JobView, nodes: Mapping[NodeID, NodeNow], policy: Policy) -> Look:
+        """Make a plan for the job and carry it out."""
+        plan = reconcile(job, nodes, self._clock.now(), policy)
+        result = Look(again=plan.look_again, reasons=dict(plan.unsuitable))
+        result.waits_for_node = bool(plan.unsuitable) and not plan.place and plan.conclude is None
+        await self._end(plan.abandon, Wish.ABANDONED, result)
+        await self._end(plan.stop, Wish.STOP, result)
+        if plan.place:
+            suitable = {n: node for n, node in nodes.items() if n not in plan.unsuitable}
+            await self._place(job, plan.place, suitable, result)
+        if plan.conclude is not None:
+            await self._conclude(job.id, plan.conclude, result)
+        return result
+
+    async def _end(self, endings: Sequence[Ending], wish: Wish, result: Look) -> None:
+        for ending in endings:
+            execution = ending.execution
+            if not may_wish(execution.wish, wish):
+                continue
+            record = execution.desired.but(
+                wish=wish, message=ending.message, requester=self._me, nonce=self.nonce()
+            )
+            await self._write(
+                self._records.update(
+                    desired_key(execution.id, execution.node_id), record, execution.desired_seq
+                ),
+                result,
+            )
+
+    async def _conclude(self, job_id: JobID, conclusion: Conclusion, result: Look) -> None:
+        record = conclusion.but(requester=self._me, nonce=self.nonce())
+        if await self._write(
+            self._records.create(conclusion_key(job_id, conclusion.version), record), result
+        ):
+            log.info(
+                "job %s is %s", job_id, conclusion.state, extra={"action": "job_concluded", "job": job_id}
+            )
+            self._auction.forget(job_id, conclusion.version)
+
+    async def _place(
+        self, job: JobView, placements: Sequence[Placement], nodes: Mapping[NodeID, NodeNow], result: Look
+    ) -> None:
+        if len(placements) == 1:
+            await self._place_one(job, placements[0], nodes, result)
+            return
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(placement: Placement) -> None:
+            async with gate:
+                await self._place_one(job, placement, nodes, result)
+
+        async with asyncio.TaskGroup() as group:
+            for placement in placements:
+                group.create_task(one(placement), name=f"place {placement.execution_id}")
+
+    async def _place_one(
+        self, job: JobView, placement: Placement, nodes: Mapping[NodeID, NodeNow], result: Look
+    ) -> None:
+        held = await self._auction.hold(job, placement, nodes)
+        if held.bid is None:
+            result.missing.append(placement)
+            result.reasons.update(held.reasons)
+            return
+        record = self._assignment(job, placement, held.bid)
+        key = desired_key(placement.execution_id, held.bid.node_id)
+        if not await self._write(self._records.create(key, record), result):
+            self._auction.withdraw(held.bid.node_id, placement.execution_id)
+
+    def _assignment(self, job: JobView, placement: Placement, bid: Bid) -> Desired:
+        return Desired(
+            execution_id=placement.execution_id,
+            job_id=job.id,
+            node_id=bid.node_id,
+            version=job.spec.version,
+            partition=placement.partition,
+            attempt=placement.attempt,
+            wish=Wish.RUN,
+            bid_id=bid.bid_id,
+            requester=self._me,
+            nonce=self.nonce(),
+            job=job.spec,
+        )
+
+    async def _write(self, write: Awaitable[int], result: Look) -> bool:
+        try:
+            result.seq = max(result.seq, await write)
+        except Conflict:
+            # Somebody acted first; what they did is in the stream already.
+            result.seq = max(result.seq, await self._records.last_seq())
+            result.again = earliest(result.again, self._clock.now())
+            return False
+        except BusTimeout:
+            result.again = earliest(result.again, self._clock.now() + _UNSURE)
+            return False
+        return True

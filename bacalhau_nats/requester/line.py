@@ -1,0 +1,82 @@
+"""Jobs that wait for capacity, in the order they will be served. Pure.
+
+Nobody polls: when a node says that it has more room, the first jobs that fit into that room are woken,
+not all of them. A job that was woken a moment ago is passed over, so the next beat wakes the next one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from bacalhau_nats.domain.ids import JobID, NodeID
+from bacalhau_nats.domain.resources import Resources
+
+_LOOK_AT_MOST = 256
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One job in the line: what one execution of it needs, and how many wait for a place."""
+
+    job_id: JobID
+    needs: Resources
+    missing: int
+    since: float
+    reasons: dict[NodeID, str] = field(default_factory=dict)
+    woken: float = float("-inf")
+
+
+@dataclass(slots=True)
+class WaitingLine:
+    """Ordered by priority (high first), then by submission. Times are monotonic seconds."""
+
+    patience: float = 0.5
+    _order: list[tuple[int, int, JobID]] = field(default_factory=list)
+    _waiters: dict[JobID, tuple[tuple[int, int, JobID], Waiter]] = field(default_factory=dict)
+
+    def join(self, waiter: Waiter, priority: int, submitted: int) -> None:
+        """Put a job into the line, or renew what it waits for; it keeps its place and since when."""
+        place = (-priority, submitted, waiter.job_id)
+        old = self._waiters.get(waiter.job_id)
+        if old is not None:
+            waiter.since = old[1].since
+            self._drop(old[0])
+        insort(self._order, place)
+        self._waiters[waiter.job_id] = (place, waiter)
+
+    def leave(self, job_id: JobID) -> None:
+        """Take a job out of the line."""
+        old = self._waiters.pop(job_id, None)
+        if old is not None:
+            self._drop(old[0])
+
+    def _drop(self, place: tuple[int, int, JobID]) -> None:
+        at = bisect_left(self._order, place)
+        if self._order[at : at + 1] == [place]:
+            del self._order[at]
+
+    def wake(self, room: Resources, now: float) -> list[JobID]:
+        """Choose the first jobs that fit into ``room`` together."""
+        chosen: list[JobID] = []
+        for _, _, job_id in self._order[:_LOOK_AT_MOST]:
+            waiter = self._waiters[job_id][1]
+            if now - waiter.woken < self.patience or not waiter.needs.fits_in(room):
+                continue
+            waiter.woken = now
+            chosen.append(job_id)
+            for _ in range(max(1, waiter.missing)):
+                if not waiter.needs.fits_in(room):
+                    break
+                room = room - waiter.needs
+        return chosen
+
+    def everybody(self) -> list[Waiter]:
+        """List all who wait, in order."""
+        return [self._waiters[job_id][1] for _, _, job_id in self._order]
+
+    def __contains__(self, job_id: JobID) -> bool:
+        return job_id in self._waiters
+
+    def __len__(self) -> int:
+        return len(self._order)
