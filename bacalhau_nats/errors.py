@@ -9,6 +9,7 @@
     │   ├── Conflict         the record moved on, or the name or id is taken
     │   ├── Forbidden        known caller, not allowed
     │   ├── InvalidSettings  a configuration key or value that cannot be used
+    │   ├── BadArchive       an archive that is damaged, too large or reaches out of its folder
     │   └── UnknownPlugin    no executor, storage or publisher of that name
     ├── Unavailable          try again later
     │   ├── BusTimeout       no answer in time: the write may or may not have happened
@@ -73,6 +74,10 @@ class InvalidSettings(UserError):
     """A configuration key or value cannot be used."""
 
     code = "ConfigurationError"
+
+
+class BadArchive(UserError):
+    """The archive is damaged, too large, or reaches out of its folder."""
 
 
 class UnknownPlugin(UserError):
