@@ -1,0 +1,179 @@
+"""Where settings come from: YAML files, the environment, flags and ``-c``.
+
+Each source becomes a list of `Assignment`, in the order in which later ones win; each remembers where it
+was written, so that an error or `config list` can say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_nats.errors import InvalidSettings
+from bacalhau_nats.settings.keys import LIST_HINT, Key, Keys
+from bacalhau_nats.settings.section import MASK, USERINFO
+
+if TYPE_CHECKING:
+    import yaml
+
+PREFIX = "BACALHAU_"
+# The general form wins over these, which is why they come first.
+SPECIAL_VARIABLES = {"LOG_LEVEL": "Logging.Level", "BACALHAU_DIR": "DataDir"}
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A key was given a value. ``origin`` is file, environment, flag or ``-c``; ``where`` is for people."""
+
+    key: Key
+    value: Any
+    origin: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the ``-c`` options say: files to read, and keys to set."""
+
+    files: tuple[Path, ...]
+    assignments: tuple[Assignment, ...]
+
+
+def refuse(key: Key, value: Any, where: str, why: str = "") -> InvalidSettings:
+    """Say that ``value`` cannot be used for ``key``; a secret is not repeated."""
+    if isinstance(value, list | tuple):
+        value = ",".join(str(item) for item in value)
+    shown = "the value" if key.secret or key.kind == "objects" else f'"{USERINFO.sub(MASK, str(value))}"'
+    because = f": {why}" if why else ""
+    return InvalidSettings(
+        f"{key.name}: {shown} from {where} cannot be used{because}",
+        hint="" if key.kind == "text" else f"expected {key.expected}",
+        key=key.name,
+    )
+
+
+def read_options(options: Sequence[str], keys: Keys) -> Overrides:
+    """Read the three meanings of ``-c``: ``key=value``, ``file.yaml``, or a boolean key to switch on.
+
+    Raises InvalidSettings.
+    """
+    files: list[Path] = []
+    assignments: list[Assignment] = []
+    for option in options:
+        name, equals, text = option.partition("=")
+        if equals:
+            assignments.append(_from_text(keys.find(name), text, "-c", "-c"))
+        elif option.endswith((".yaml", ".yml")):
+            files.append(Path(option))
+        else:
+            key = keys.find(option)
+            if key.kind != "bool":
+                raise InvalidSettings(
+                    f"-c {option}: {key.name} needs a value",
+                    hint=f"write -c {key.name}=<value>, {key.expected}",
+                )
+            assignments.append(Assignment(key, True, "-c", "-c"))
+    return Overrides(tuple(files), tuple(assignments))
+
+
+def read_environment(environ: Mapping[str, str], keys: Keys) -> list[Assignment]:
+    """Read ``BACALHAU_<KEY with _ for .>`` and the special variables; an empty one counts as not set."""
+    variables = [(variable, keys.find(name)) for variable, name in SPECIAL_VARIABLES.items()]
+    variables += [(PREFIX + key.name.upper().replace(".", "_"), key) for key in keys.all]
+    return [
+        _from_text(key, environ[variable], "environment", f"the variable {variable}")
+        for variable, key in variables
+        if environ.get(variable)
+    ]
+
+
+def read_flags(flags: Mapping[str, Any], keys: Keys) -> list[Assignment]:
+    """Read dedicated flags, given by the key they stand for; None means the flag was not given."""
+    found = []
+    for name, value in flags.items():
+        if value is not None:
+            key = keys.find(name)
+            where = f"the flag for {key.name}"
+            found.append(
+                _from_text(key, value, "flag", where)
+                if isinstance(value, str)
+                else Assignment(key, value, "flag", where)
+            )
+    return found
+
+
+def _from_text(key: Key, text: str, origin: str, where: str) -> Assignment:
+    try:
+        return Assignment(key, key.read(text), origin, where)
+    except ValueError as error:
+        raise refuse(key, text, where, str(error)) from None
+
+
+def read_file(path: Path, keys: Keys) -> list[Assignment]:
+    """Read a YAML file. Raises InvalidSettings naming file and line."""
+    import yaml  # noqa: PLC0415 - most commands of the CLI have no file to read
+
+    if path.is_dir():
+        raise InvalidSettings(f"config file {path} is a directory", hint="name a YAML file")
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise InvalidSettings(
+            f"config file {path} does not exist", hint="check the path given with -c"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"config file {path} cannot be read: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return [] if node is None else list(_assignments(node, (), path, keys))
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise InvalidSettings(f"config file {path} is no valid YAML: {detail}") from None
+
+
+def _assignments(node: yaml.Node, at: tuple[str, ...], path: Path, keys: Keys) -> Iterator[Assignment]:
+    import yaml  # noqa: PLC0415 - as in `read_file`
+
+    where = f"{path}:{node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        if _construct(node) is None:
+            return  # an empty section
+        raise InvalidSettings(
+            f"{where}: expected keys with values below {'.'.join(at) or 'the top'}", hint=LIST_HINT
+        )
+    seen: dict[str, str] = {}
+    for name_node, value_node in node.value:
+        name = str(name_node.value)
+        where = f"{path}:{name_node.start_mark.line + 1}"
+        if name.lower() in seen:
+            raise InvalidSettings(
+                f"{where}: {'.'.join((*at, name))} is given twice", hint="remove one of them"
+            )
+        seen[name.lower()] = name
+        dotted = ".".join((*at, name))
+        if keys.is_section(dotted):
+            yield from _assignments(value_node, (*at, name), path, keys)
+        else:
+            yield from _leaf(dotted, value_node, where, keys)
+
+
+def _leaf(dotted: str, node: yaml.Node, where: str, keys: Keys) -> Iterator[Assignment]:
+    try:
+        key = keys.find(dotted)
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{where}: {error.message}", hint=error.hint) from None
+    value = _construct(node)
+    if value is None:
+        return
+    if isinstance(value, str) and key.kind in ("list", "map"):
+        yield _from_text(key, value, "file", where)
+    else:
+        yield Assignment(key, value, "file", where)
+
+
+def _construct(node: yaml.Node) -> Any:
+    from yaml.constructor import SafeConstructor  # noqa: PLC0415 - as in `read_file`
+
+    return SafeConstructor().construct_document(node)
