@@ -129,8 +129,10 @@ def read_file(path: Path, keys: Keys) -> list[Assignment]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         return [] if node is None else list(_assignments(node, (), path, keys))
     except yaml.YAMLError as error:
-        detail = " ".join(str(error).split())
-        raise InvalidSettings(f"config file {path} is no valid YAML: {detail}") from None
+        # Not the whole error: it quotes the file, where tokens are.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "unreadable"
+        line = f":{mark.line + 1}" if mark else ""
+        raise InvalidSettings(f"config file {path}{line} is no valid YAML: {problem}") from None
 
 
 def _assignments(node: yaml.Node, at: tuple[str, ...], path: Path, keys: Keys) -> Iterator[Assignment]:

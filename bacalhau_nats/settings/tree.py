@@ -41,7 +41,7 @@ from bacalhau_nats.settings.sources import (
     refuse,
 )
 from bacalhau_nats.settings.values import Lower, Text
-from bacalhau_nats.settings.wire import prune, redact
+from bacalhau_nats.settings.wire import mask, prune
 
 CONFIG_FILE = "config.yaml"
 
@@ -134,7 +134,7 @@ class Settings(Section):
 
     def describe(self) -> list[Described]:
         """List every key with its value as JSON shows it, secrets masked, sorted by key."""
-        tree = redact(self.model_dump(mode="json", by_alias=True), all_keys())
+        tree = mask(self.model_dump(mode="json", by_alias=True), all_keys())
         free = [found.key for found in self._given.values() if found.key.kind == "free"]
         return [
             Described(found.name, _at(tree, found.path), found.description, self.source(found.name))
@@ -151,13 +151,13 @@ class Settings(Section):
         known = {found.name for found in all_keys().all if found.unused}
         return [line for line in self.describe() if line.key in known and line.source != "default"]
 
-    def to_wire(self, *, masked: bool = True) -> dict[str, Any]:
+    def to_wire(self, *, redact: bool = True) -> dict[str, Any]:
         """Give the object of ``GET /api/v1/agent/config``: PascalCase, durations as Go prints them.
 
         What is empty is left out; sections always appear. Secrets are masked unless told otherwise.
         """
         tree = self.model_dump(mode="json", by_alias=True)
-        return prune(redact(tree, all_keys()) if masked else tree, all_keys())
+        return prune(mask(tree, all_keys()) if redact else tree, all_keys())
 
 
 @cache

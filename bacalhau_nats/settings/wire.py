@@ -17,7 +17,7 @@ _ZERO_BY_KIND = {"duration": "0s", "size": "0"}
 _ZERO_BY_NAME = {"JobAdmissionControl.Locality": "local"}  # Go's zero value of that type
 
 
-def redact(tree: dict[str, Any], keys: Keys) -> dict[str, Any]:
+def mask(tree: dict[str, Any], keys: Keys) -> dict[str, Any]:
     """Copy ``tree`` with secrets masked: tokens, passwords, keys, and the user part of URLs.
 
     In the section of a plugin from outside, whatever is named like a secret is one.

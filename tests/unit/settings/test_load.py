@@ -191,7 +191,8 @@ def test_a_plugin_from_outside_has_a_section_of_its_own(tmp_path):
         ("API:\n  Port: 1\n  port: 2\n", ":3: API.port is given twice"),
         ("API: 5\n", ":1: expected keys with values below API"),
         ("- 1\n", ":1: expected keys with values below the top"),
-        ("API: {\n", "is no valid YAML"),
+        ("API: {\n", ":2 is no valid YAML: "),
+        ("Cell: \x01", "is no valid YAML"),
         ("API: {Port: [1]}\n", ":1 cannot be used"),
     ],
 )

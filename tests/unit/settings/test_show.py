@@ -120,7 +120,7 @@ def test_secrets_are_never_shown():
         {"Username": "ada", "Password": "********"},
         {"APIKey": "********"},
     ]
-    assert settings.to_wire(masked=False)["Compute"]["Auth"] == {"Token": "swordfish"}
+    assert settings.to_wire(redact=False)["Compute"]["Auth"] == {"Token": "swordfish"}
     assert settings.compute.auth.token == "swordfish"
 
 
