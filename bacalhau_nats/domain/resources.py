@@ -6,14 +6,20 @@ CPU is counted in thousandths of a core so that sums stay exact; memory and disk
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import ResourcesConfig
 from bacalhau_nats.errors import InvalidSpec
 
-_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
-_SIZE = re.compile(r"^([0-9][0-9,]*(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)$")
+_UNITS = {"": 1, "b": 1} | {
+    prefix + ending: base**power
+    for power, prefix in enumerate("kmgtpe", start=1)
+    for ending, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
+_SIZE = re.compile(r"^([0-9][0-9,]{0,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})([a-z]*)$")
+_CPU = re.compile(r"^([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:e[+-]?[0-9]{1,3})?)(m?)$")
+_LARGEST = 2**63 - 1  # what a signed 64-bit integer holds; more is a typing mistake
 
 
 class Resources(Model):
@@ -81,15 +87,15 @@ def parse_cpu(text: str) -> int:
     cleaned = normalise(text)
     if not cleaned:
         return 0
-    try:
-        amount = Decimal(cleaned[:-1]) if cleaned.endswith("m") else Decimal(cleaned) * 1000
-        if not amount.is_finite() or amount < 0:
-            raise InvalidOperation
-    except InvalidOperation:
+    match = _CPU.match(cleaned)
+    cores = Decimal(match.group(1)) / (1000 if match.group(2) else 1) if match else None
+    if cores is None or not 0 <= cores * 1000 <= _LARGEST:
+        # The public API prints a number that it could read, but not take, with six decimals.
         raise InvalidSpec(
-            f"invalid CPU value: {text}", hint="write cores as 0.5 or thousandths of a core as 500m"
-        ) from None
-    return int(amount)
+            f"invalid CPU value: {text if cores is None else f'{cores:.6f}'}",
+            hint="write cores as 0.5 or thousandths of a core as 500m",
+        )
+    return int(cores * 1000)
 
 
 def parse_bytes(text: str, field: str = "size") -> int:
@@ -98,12 +104,11 @@ def parse_bytes(text: str, field: str = "size") -> int:
     if not cleaned:
         return 0
     match = _SIZE.match(cleaned)
-    unit = match.group(2) if match else ""
-    base = 1024 if unit.endswith(("i", "ib")) else 1000
-    power = _POWERS.get(unit.removesuffix("b").removesuffix("i") if unit != "b" else "b")
-    if match is None or power is None:
+    unit = _UNITS.get(match.group(2)) if match else None
+    size = int(Decimal(match.group(1).replace(",", "")) * unit) if match and unit else None
+    if size is None or size > _LARGEST:
         raise InvalidSpec(f"invalid {field} value: {text}", hint="write a size such as 512Mb or 1.5GiB")
-    return int(Decimal(match.group(1).replace(",", "")) * base**power)
+    return size
 
 
 def parse_gpu(text: str) -> int:
@@ -111,7 +116,7 @@ def parse_gpu(text: str) -> int:
     cleaned = normalise(text)
     if not cleaned:
         return 0
-    if not cleaned.isdigit():
+    if not (cleaned.isascii() and cleaned.isdigit() and len(cleaned) <= len(str(_LARGEST))):
         raise InvalidSpec(f"invalid GPU value: {text}", hint="write a whole number of GPUs")
     return int(cleaned)
 
