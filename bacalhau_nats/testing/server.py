@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from bacalhau_nats.errors import StartFailed
-from bacalhau_nats.messaging.server import LISTENING, READY, find_server, tied
+from bacalhau_nats.messaging.binary import LISTENING, READY, find_server, tied
 
 _PORT = re.compile(re.escape(LISTENING) + r".*:(\d+)")
 
