@@ -127,11 +127,15 @@ async def ensure(bus: Bus, topology: Topology | None = None) -> None:
     await ensure_requesters(bus)
 
 
-async def ensure_nudges(bus: Bus, topology: Topology | None = None) -> None:
-    """Create the queue of nudges again: it lives in memory and is gone when a lone server restarts."""
+async def ensure_nudges(bus: Bus, topology: Topology | None = None) -> str:
+    """Create the queue of nudges again: it lives in memory and is gone when a lone server restarts.
+
+    Gives the time of its creation, by which a new queue is told from the old one.
+    """
     _, nudges, _ = streams(bus.cell, topology or Topology())
-    await _ensure_stream(bus, nudges)
+    created = await _ensure_stream(bus, nudges)
     await ensure_requesters(bus)
+    return created
 
 
 async def ensure_requesters(bus: Bus) -> None:
@@ -141,9 +145,9 @@ async def ensure_requesters(bus: Bus) -> None:
     await jsapi.call(bus, f"CONSUMER.CREATE.{stream}.{REQUESTERS}", body)
 
 
-async def _ensure_stream(bus: Bus, config: StreamConfig) -> None:
+async def _ensure_stream(bus: Bus, config: StreamConfig) -> str:
     try:
-        await jsapi.call(bus, f"STREAM.CREATE.{config.name}", config.as_dict())
+        answer = await jsapi.call(bus, f"STREAM.CREATE.{config.name}", config.as_dict())
     except jsapi.JetStreamRefused as refused:
         if refused.code != _NAME_IN_USE:
             raise InvalidSettings(
@@ -151,9 +155,9 @@ async def _ensure_stream(bus: Bus, config: StreamConfig) -> None:
                 hint="Check replicas and limits against the NATS server.",
             ) from refused
     else:
-        return
+        return str(answer["created"])
     try:
-        await jsapi.call(bus, f"STREAM.UPDATE.{config.name}", config.as_dict())
+        answer = await jsapi.call(bus, f"STREAM.UPDATE.{config.name}", config.as_dict())
     except jsapi.JetStreamRefused as refused:
         raise InvalidSettings(
             f"The stream {config.name} exists and cannot be changed as configured: {refused.description}.",
@@ -161,3 +165,4 @@ async def _ensure_stream(bus: Bus, config: StreamConfig) -> None:
             " (nats stream backup | rm | restore).",
         ) from refused
     log.info("changed the stream %s", config.name, extra={"action": "stream_changed"})
+    return str(answer["created"])
