@@ -15,7 +15,6 @@ message in half a minute and a nudge arrives without a question asked first.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 from collections import deque
@@ -39,7 +38,8 @@ PULL_SECONDS = 30.0
 """How long one request stays open at the server before it is asked anew."""
 _RETRY_SECONDS = 0.05
 _ACK, _NAK, _WORKING, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
-_ENDED = frozenset({"404", "408", "409", "503"})  # what a request says when nothing more comes for it
+_ENDED = frozenset({"404", "408", "409", "503"})  # nothing more comes for that question
+_LEFT = "Nats-Pending-Messages"
 _NUDGE = codec.by_name(Nudge)
 
 
@@ -94,8 +94,7 @@ class Nudges:
         self._on_lost = on_lost
         self._pull_subject = f"{API}.CONSUMER.MSG.NEXT.{bus.cell.stream(NUDGES)}.{REQUESTERS}"
         self._taken: deque[Task] = deque()
-        self._requests: dict[str, int] = {}  # reply token → nudges that may still come for it
-        self._tokens = itertools.count()
+        self._asked = 0  # nudges the server may still send without another question
         self._in_flight = 0
         self._max_in_flight = 0
         self._wake = asyncio.Event()
@@ -112,7 +111,7 @@ class Nudges:
         """Take nudges as they come, at most ``max_in_flight`` at a time without an `ack` or `later`."""
         self._max_in_flight = max_in_flight
         inbox = self.bus.client.new_inbox()
-        subscription = await self.bus.listen(f"{inbox}.*", self._receive)
+        subscription = await self.bus.listen(inbox, self._receive)
         forget = self.bus.on_reconnect(self._reconnected)
         try:
             while True:
@@ -128,7 +127,7 @@ class Nudges:
             for task in self._taken:
                 await task.later(0)
             self._taken.clear()
-            self._requests.clear()
+            self._asked = 0
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
@@ -147,51 +146,51 @@ class Nudges:
     # --- pulling --------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        return self._max_in_flight - self._in_flight - sum(self._requests.values())
+        return self._max_in_flight - self._in_flight - self._asked
 
     def _worth_asking(self) -> int:
-        return max(1, self._max_in_flight // 4) if self._requests else 1
+        return max(1, self._max_in_flight // 4) if self._asked else 1
 
     async def _pull(self, inbox: str) -> None:
         room = self._room()
         if room < self._worth_asking() or not self.bus.connected:
             return
-        token = str(next(self._tokens))
-        self._requests[token] = room
+        self._asked += room
         body = json.dumps({"batch": room, "expires": round(PULL_SECONDS * 1e9)})
         with suppress(nats.errors.Error):
-            await self.bus.client.publish(self._pull_subject, body.encode(), reply=f"{inbox}.{token}")
+            await self.bus.client.publish(self._pull_subject, body.encode(), reply=inbox)
 
     async def _sleep(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(PULL_SECONDS + 2):
                 await self._wake.wait()
                 return
-        self._requests.clear()  # all of them have expired, and whoever should have said so did not
+        self._asked = 0  # every question has expired, and whoever should have said so did not
 
     async def _receive(self, msg: Msg) -> None:
-        token = msg.subject.rpartition(".")[2]
-        status = "" if msg.data or not msg.headers else msg.headers.get("Status", "")
-        if status:
-            if status in _ENDED:
-                self._requests.pop(token, None)
-                if status in {"409", "503"}:  # the queue or its consumer may be gone
-                    self.created = ""
-                self._wake.set()
+        headers = msg.headers or {}
+        if not msg.data and "Status" in headers:
+            self._ended(headers)
             return
-        left = self._requests.get(token, 0) - 1
-        if left > 0:
-            self._requests[token] = left
-        else:
-            self._requests.pop(token, None)
+        self._asked = max(0, self._asked - 1)
         try:
-            nudge = codec.decode(msg.data, msg.headers, _NUDGE)
+            nudge = codec.decode(msg.data, headers, _NUDGE)
         except codec.MalformedMessage as malformed:
             codec.log_dropped(msg.subject, malformed)
             await self.reply(msg, _TERM)
         else:
             self._in_flight += 1
             self._taken.append(Task(self, nudge, msg))
+        self._wake.set()
+
+    def _ended(self, headers: codec.Headers) -> None:
+        """A question has ended unanswered: it expired, or queue, consumer or their leader went away."""
+        if headers["Status"] not in _ENDED:
+            return
+        left = headers.get(_LEFT, "")
+        self._asked = max(0, self._asked - int(left)) if left.isdigit() else 0
+        if headers["Status"] in {"409", "503"}:
+            self.created = ""
         self._wake.set()
 
     # --- a queue that is gone -----------------------------------------------------------------------------
@@ -202,7 +201,9 @@ class Nudges:
 
     async def _mend(self) -> None:
         """Make the queue again where it is gone, and say so."""
-        self._requests.clear()
+        self._asked = 0
+        if self._known:
+            await asyncio.sleep(_RETRY_SECONDS)  # whatever refuses us without end is not asked without pause
         while True:
             try:
                 created = await ensure_nudges(self.bus, self._topology)
