@@ -1,0 +1,74 @@
+"""The noop and wasm engines do what every executor must do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.spec import SpecConfig
+from bacalhau_nats.executors.noop import open_noop
+from bacalhau_nats.executors.wasm import open_wasm
+from bacalhau_nats.ports import PluginContext, Volume
+from bacalhau_nats.testing.executors import EngineCase, Program, check_executor, checks_for
+
+BUILT = Path(__file__).parents[2] / "wasm" / "built"
+
+
+def noop(**params):
+    return Program(SpecConfig(type="noop", params=params))
+
+
+def wasm(module, *parameters, **params):
+    target = f"/programs/{module}.wasm"
+    engine = SpecConfig(type="wasm", params={"EntryModule": target, "Parameters": list(parameters), **params})
+    return Program(engine, (Volume(BUILT / f"{module}.wasm", target),))
+
+
+NOOP = EngineCase(
+    say=lambda text: noop(Output=text),
+    exit_with=lambda code: noop(ExitCode=code),
+    sleep=lambda seconds: noop(Sleep=seconds),
+    cannot_start=noop(Fail="no such thing"),
+)
+
+
+WASM = EngineCase(
+    say=lambda text: wasm("echo", text),
+    exit_with=lambda code: wasm("exit", str(code)),
+    sleep=lambda seconds: wasm("sleep", str(seconds), str(int(seconds * 1000))),
+    cannot_start=wasm("nostart"),
+    cat=lambda path: wasm("cat", path),
+    show=lambda args: wasm("hello", *args),
+    write=lambda path, text: wasm("write", path, text),
+    spin=wasm("spin"),
+)
+
+
+@pytest.mark.parametrize("name", checks_for(NOOP))
+async def test_noop(name, tmp_path):
+    async with open_noop(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
+        await checks_for(NOOP)[name](executor, NOOP, tmp_path)
+
+
+@pytest.mark.parametrize("name", checks_for(WASM))
+async def test_wasm(name, tmp_path):
+    async with open_wasm(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
+
+        async def busy():
+            return [repr(lane) for lane in executor._lanes._busy]
+
+        await checks_for(WASM)[name](executor, replace(WASM, leftovers=busy), tmp_path)
+
+
+async def test_the_whole_suite_runs_in_one_call(tmp_path):
+    async with open_noop(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
+        await check_executor(executor, NOOP, tmp_path)
+
+
+async def test_the_suite_fails_an_engine_that_misbehaves(tmp_path):
+    """A check that cannot fail proves nothing: an engine that loses its exit code is caught."""
+    broken = EngineCase(NOOP.say, lambda _: noop(ExitCode=9), NOOP.sleep, NOOP.cannot_start)
+    async with open_noop(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
+        with pytest.raises(AssertionError, match="an exit code of 0 is an outcome"):
+            await check_executor(executor, broken, tmp_path)
