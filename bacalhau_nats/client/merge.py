@@ -22,10 +22,11 @@ _APPENDED = ("stdout", "stderr", "exitCode")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one execution published, unpacked in ``folder``; ``owner`` names its folder after a clash."""
+    """What one execution published: ``file``, unpacked in ``folder``; ``owner`` names its folder in a clash."""
 
     owner: str
     folder: Path
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,30 +121,33 @@ async def fetch(
     files = [await _download(http, result, raw, on_progress) for result in results]
     if wanted.raw:
         return Downloaded(wanted.into, results=len(files), files=len(files))
-    merged = await asyncio.to_thread(_unpack_and_merge, results, files, wanted)
+    merged = await _put_together(results, files, wanted)
     await asyncio.to_thread(shutil.rmtree, raw)
     return merged
 
 
-def _unpack_and_merge(results: Sequence[Result], files: Sequence[Path], wanted: Wanted) -> Downloaded:
-    stage = wanted.into / _STAGE
-    shutil.rmtree(stage, ignore_errors=True)
-    try:
-        parts: list[merge.Part] = []
-        for number, (result, file) in enumerate(zip(results, files, strict=True)):
-            folder = stage / str(number)
-            folder.mkdir(parents=True)
-            if file.name.endswith(_ARCHIVES):
-                from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
+async def _put_together(results: Sequence[Result], files: Sequence[Path], wanted: Wanted) -> Downloaded:
+    from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
 
-                unpack(file, folder)
+    stage = wanted.into / _STAGE
+    await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
+    try:
+        parts = [
+            merge.Part(result.owner, stage / str(number), file)
+            for number, (result, file) in enumerate(zip(results, files, strict=True))
+        ]
+        for part in parts:
+            await asyncio.to_thread(part.folder.mkdir, parents=True)
+            if part.file.name.endswith(_ARCHIVES):
+                await unpack(part.file, part.folder)
             else:
-                shutil.copyfile(file, folder / file.name)
-            parts.append(merge.Part(result.owner, folder))
-        plan = merge.plan(parts, only=wanted.path)
-        merge.carry_out(plan, stage / "merged", wanted.into, replace=wanted.replace)
+                await asyncio.to_thread(shutil.copyfile, part.file, part.folder / part.file.name)
+        plan = await asyncio.to_thread(merge.plan, parts, only=wanted.path)
+        await asyncio.to_thread(
+            merge.carry_out, plan, stage / "merged", wanted.into, replace=wanted.replace
+        )
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
     return Downloaded(wanted.into, results=len(parts), files=len(plan.files), clashes=plan.clashes)
 
 

@@ -1,0 +1,79 @@
+"""``bacalhau config``: show and change the configuration of this user or node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bacalhau_cli import notices, options, render
+from bacalhau_cli.context import Caller
+from bacalhau_cli.groups import Command, Group
+from bacalhau_cli.render import Column, Output
+from bacalhau_nats.errors import UserError
+
+config = Group(
+    "config",
+    help="Show and change the configuration.",
+    lazy={
+        "list": ("config:list_keys", "List every key with its value."),
+        "set": ("config:set_value", "Set a key in the configuration file."),
+    },
+)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_COLUMNS = [
+    Column("Key", lambda item: item["Key"]),
+    Column("Value", lambda item: _shown(item["Value"]), width=80),
+    Column("Description", lambda item: item["Description"], width=80),
+]
+
+
+@click.command("list", cls=Command, help="List every key with its value; --output yaml gives a usable file.")
+@options.table_output(pretty=True)
+@click.pass_obj
+def list_keys(caller: Caller, /, *, output: Output) -> None:
+    settings = caller.settings()
+    if output.form == "yaml":
+        render.document(settings.to_wire(), output)
+        return
+    items = [
+        {"Key": line.key, "Value": line.value, "Description": line.description}
+        for line in settings.describe()
+    ]
+    render.table(items, _COLUMNS, output)
+
+
+@click.command("set", cls=Command, help="Set KEY=VALUE in the configuration file.")
+@click.argument("assignment", nargs=-1, required=True, metavar="KEY=VALUE")
+@click.option(
+    "-c", "--config", "file", default="", help="File to write [default: config.yaml in the data folder]."
+)
+@click.pass_obj
+def set_value(caller: Caller, /, *, assignment: tuple[str, ...], file: str) -> None:
+    from bacalhau_nats.settings import set_key  # noqa: PLC0415 - not for --help
+
+    key, value = _pair(assignment)
+    if file and not file.endswith((".yaml", ".yml")):
+        raise UserError(f"{file} is not a .yaml or .yml file", hint="configuration files end in .yaml")
+    path = Path(file) if file else caller.data_dir() / "config.yaml"
+    set_key(path, key, value)
+    render.line(f"Writing config to {path.absolute()}")
+
+
+def _pair(assignment: tuple[str, ...]) -> tuple[str, str]:
+    key, equals, value = assignment[0].partition("=")
+    if equals and len(assignment) == 1:
+        return key, value
+    if equals:
+        raise UserError(f"{' '.join(assignment)!r} is not one KEY=VALUE", hint="set one key at a time")
+    if len(assignment) == 1:
+        raise UserError(f"{key!r} has no value", hint=f"write {key}=VALUE")
+    notices.warn(f"KEY VALUE is deprecated; write {key}={','.join(assignment[1:])}")
+    return key, ",".join(assignment[1:])

@@ -1,0 +1,108 @@
+"""``bacalhau job`` logs and get: what a job printed and what it left."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bacalhau_cli import exits, notices, options, progress, render
+from bacalhau_cli.context import Caller
+from bacalhau_cli.groups import Command, switch
+from bacalhau_nats.errors import BusTimeout, UserError
+
+if TYPE_CHECKING:
+    from bacalhau_nats.client import Client, Downloaded
+
+
+@click.command(cls=Command, help="Show what a job prints: its stdout on stdout, its stderr on stderr.")
+@click.argument("job")
+@click.option("-e", "--execution-id", default="", help="Of this execution instead of the newest.")
+@switch("-f", "--follow", help="Go on until the execution ends.")
+@switch("-t", "--tail", help="Only what is printed from now on.")
+@options.version()
+@options.namespace()
+@click.pass_obj
+def logs(
+    caller: Caller, /, *, job: str, execution_id: str, follow: bool, tail: bool, version: int, namespace: str
+) -> int:
+    async def show(client: Client) -> None:
+        async for line in client.logs(
+            job, execution_id=execution_id, follow=follow, tail=tail, version=version, namespace=namespace
+        ):
+            render.raw(line.text, stderr=line.stream == "stderr")
+
+    try:
+        caller.call(show)
+    except KeyboardInterrupt:
+        return exits.OK if follow else exits.INTERRUPTED
+    return exits.OK
+
+
+@click.command(cls=Command, help="Fetch the results of a job, all of them or JOB/PATH, into a folder.")
+@click.argument("job", metavar="JOB[/PATH]")
+@click.option("--output-dir", default="", help="Existing folder to write into [default: a new one, job-JOB].")
+@switch("--raw", help="Keep what each execution published as it is, below raw/.")
+@click.option(
+    "--download-timeout-secs",
+    type=options.Duration(),
+    default="5m0s",
+    show_default=True,
+    help="How long all downloads may take, as 300s or 5m0s.",
+)
+@options.namespace()
+@click.pass_obj
+def get(
+    caller: Caller, /, *, job: str, output_dir: str, raw: bool, download_timeout_secs: float, namespace: str
+) -> None:
+    name, _, path = job.partition("/")
+    into = _folder(output_dir, name, namespace)
+    notices.say(f"Fetching results of job '{job}'...")
+
+    async def fetch(client: Client) -> Downloaded:
+        with progress.downloads() as show:
+            async with asyncio.timeout(download_timeout_secs or None):
+                return await client.download(
+                    name,
+                    into,
+                    path=path,
+                    raw=raw,
+                    replace=not output_dir,
+                    namespace=namespace,
+                    on_progress=show,
+                )
+
+    try:
+        done = caller.call(fetch)
+    except TimeoutError:
+        raise BusTimeout(
+            f"the results did not arrive within {download_timeout_secs:g} s",
+            hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
+        ) from None
+    _tell(done, job)
+
+
+def _folder(output_dir: str, name: str, namespace: str) -> Path:
+    if output_dir:
+        into = Path(output_dir).expanduser()
+        if not into.is_dir():
+            raise UserError(f"output dir does not exist: {into.absolute()}", hint="make it first")
+        return into
+    middle = f"{namespace}-" if namespace not in ("", "default") else ""
+    return Path(f"job-{middle}{name}")
+
+
+def _tell(done: Downloaded, job: str) -> None:
+    if not done.results:
+        render.line("No results found")
+        notices.say(f"A job without a publisher keeps none; see what it printed: bacalhau job logs {job}")
+        return
+    if done.clashes:
+        shown = ", ".join(done.clashes[:3]) + (", …" if len(done.clashes) > 3 else "")  # noqa: PLR2004 - a few
+        notices.warn(
+            f"{len(done.clashes)} files come from several executions; each is kept in its execution's folder: {shown}"
+        )
+    render.line(f"Results for job '{job}' have been written to...")
+    render.line(str(done.into.absolute()))

@@ -1,0 +1,79 @@
+"""``bacalhau node``: look at the nodes of the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bacalhau_cli import columns, options, render
+from bacalhau_cli.context import Caller
+from bacalhau_cli.groups import Command, Group
+from bacalhau_cli.render import Output
+
+node = Group(
+    "node",
+    help="Look at the nodes of the cluster.",
+    lazy={
+        "describe": ("node:describe", "Show everything about a node."),
+        "list": ("node:list_nodes", "List the nodes."),
+    },
+)
+
+
+@click.command("list", cls=Command, help="List the nodes.")
+@click.option(
+    "--show",
+    multiple=True,
+    default=("labels,capacity",),
+    show_default=True,
+    help="Groups of columns: labels, version, features, capacity.",
+)
+@click.option("--labels", default="", help="Only nodes with these labels.")
+@click.option(
+    "--filter-approval",
+    type=click.Choice(["approved", "pending", "rejected"]),
+    help="Only nodes so approved.",
+)
+@click.option(
+    "--filter-status", type=click.Choice(["connected", "disconnected"]), help="Only nodes so connected."
+)
+@options.listing(
+    0, order_by="id, type, available_cpu, available_memory, available_disk, available_gpu, status"
+)
+@options.table_output()
+@click.pass_obj
+def list_nodes(
+    caller: Caller,
+    /,
+    *,
+    show: tuple[str, ...],
+    labels: str,
+    filter_approval: str | None,
+    filter_status: str | None,
+    listing: dict[str, Any],
+    output: Output,
+) -> None:
+    nodes = caller.call(
+        lambda client: client.nodes(
+            labels=labels,
+            approval=filter_approval or "",
+            status=filter_status or "",
+            limit=listing["limit"],
+            order_by=listing["order_by"],
+            reverse=listing["reverse"],
+        )
+    )
+    groups = [name.strip() for text in show for name in text.split(",")]
+    shown = [*columns.NODE_ALWAYS]
+    for group in groups:
+        shown += columns.NODE_GROUPS.get(group, [])
+    render.table(nodes, shown, output)
+
+
+@click.command(cls=Command, help="Show everything about a node.")
+@click.argument("node_id", metavar="ID")
+@options.document_output("yaml")
+@click.pass_obj
+def describe(caller: Caller, /, *, node_id: str, output: Output) -> None:
+    render.document(caller.call(lambda client: client.node(node_id)), output)

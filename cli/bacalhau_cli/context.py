@@ -1,0 +1,103 @@
+"""Who is calling: global options and environment become a client, or settings; and how async code is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from bacalhau_nats.errors import UserError
+
+if TYPE_CHECKING:
+    from bacalhau_nats.client import Client
+    from bacalhau_nats.settings import Settings
+
+T = TypeVar("T")
+
+_ENDPOINT = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")
+_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
+_PORT = "1234"
+
+
+@dataclass
+class Caller:
+    """What the command line and the environment say before a command begins."""
+
+    environ: Mapping[str, str] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
+        """Load all settings. Raises InvalidSettings."""
+        from bacalhau_nats.settings import Settings  # noqa: PLC0415 - 130 keys; most commands need two
+
+        return Settings.load(
+            environ=self.environ,
+            overrides=self.given.get("config", ()),
+            flags={
+                "API.Host": self.given.get("api_host"),
+                "API.Port": self.given.get("api_port"),
+                "DataDir": self.given.get("data_dir"),
+                "Logging.Level": self.given.get("log_level"),
+                **(flags or {}),
+            },
+            cwd=Path.cwd(),
+        )
+
+    def endpoint(self) -> str:
+        """Give the address of the server: flags, then environment, then config file, then the default.
+
+        The settings as a whole are only loaded when a file or ``-c`` takes part, which takes 100 ms.
+        """
+        if self._needs_settings():
+            return self.settings().api.url
+        host = str(self.given.get("api_host") or self.environ.get(_ENDPOINT[0]) or "")
+        port = str(self.given.get("api_port") or self.environ.get(_ENDPOINT[1]) or _PORT)
+        return endpoint(host, port)
+
+    def client(self) -> Client:
+        """Make a client of that server, with the credentials of the environment."""
+        from bacalhau_nats.client import Client  # noqa: PLC0415 - not for --help
+
+        key = self.environ.get("BACALHAU_API_KEY", "")
+        user = self.environ.get("BACALHAU_API_USERNAME", "")
+        password = self.environ.get("BACALHAU_API_PASSWORD", "")
+        if key and (user or password):
+            raise UserError(
+                "BACALHAU_API_KEY and BACALHAU_API_USERNAME/BACALHAU_API_PASSWORD are both set",
+                hint="unset one of them",
+            )
+        if bool(user) != bool(password):
+            raise UserError("only one of BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD is set")
+        return Client(self.endpoint(), token=key, basic=(user, password) if user else None)
+
+    def data_dir(self) -> Path:
+        """Give the data folder as the flag or the environment names it, without loading settings."""
+        named = self.given.get("data_dir") or self.environ.get("BACALHAU_DIR") or "~/.bacalhau"
+        home = self.environ.get("HOME") or "~"
+        return Path(home + str(named)[1:] if str(named).startswith("~/") else named).expanduser()
+
+    def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """Run ``work`` with a client that is closed at the end."""
+        import asyncio  # noqa: PLC0415 - not for --help
+
+        async def run() -> T:
+            async with self.client() as client:
+                return await work(client)
+
+        return asyncio.run(run())
+
+    def _needs_settings(self) -> bool:
+        return bool(self.given.get("config")) or (self.data_dir() / "config.yaml").is_file()
+
+
+def endpoint(host: str, port: str) -> str:
+    """Turn a host or a whole URL, and a port, into the address of a server."""
+    if "://" in host:
+        parts = urlsplit(host)
+        bare = f"{parts.scheme}://{parts.netloc}"
+        return bare if parts.port else f"{bare}:{port}"
+    host = _ANY_ADDRESS.get(host, host)
+    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{bracketed}:{port}"

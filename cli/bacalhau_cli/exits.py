@@ -1,0 +1,24 @@
+"""Exit codes: a script can tell a failed command from a failed job.
+
+====  ==============================================================================
+0     done; a job that was waited for completed (whatever its program's exit code)
+1     the command failed: refused, not found, no server, cannot write
+2     the command line is wrong
+3     the job failed
+4     the job was stopped
+5     the job is not over after ``--wait-timeout-secs``; it goes on
+130   interrupted with Ctrl-C; a job that was already submitted goes on
+====  ==============================================================================
+"""
+
+from __future__ import annotations
+
+OK = 0
+FAILED = 1
+USAGE = 2
+JOB_FAILED = 3
+JOB_STOPPED = 4
+WAITED_TOO_LONG = 5
+INTERRUPTED = 130
+
+BY_JOB_STATE = {"Completed": OK, "Failed": JOB_FAILED, "Stopped": JOB_STOPPED}

@@ -1,0 +1,164 @@
+"""How commands are found and how their command line is read.
+
+Commands are loaded when they are called, so that ``--help`` imports none of them. The command line follows
+Go's habits where people know them from Bacalhau: global options may stand anywhere, a switch may be written
+``--wait=false``, a short option ``-p=local``, and lists may be separated with commas.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from bacalhau_cli.context import Caller
+
+_TRUE = frozenset({"1", "t", "true", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "n", "no"})
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class Switch(click.Option):
+    """A yes-or-no option that also takes ``=true`` and ``=false``; ``--no-NAME`` works but is not listed."""
+
+    def __init__(self, names: list[str], **settings: Any) -> None:
+        long = next(name for name in names if name.startswith("--"))
+        settings.setdefault("default", False)
+        variable = long.removeprefix("--").replace("-", "_")
+        super().__init__(
+            [variable, *(n for n in names if n != long), f"{long}/--no-{long[2:]}"], is_flag=True, **settings
+        )
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:  # noqa: ARG002 - click's signature
+        """List it without its negative; say ``(default true)`` where that is so."""
+        names = ", ".join(sorted(self.opts, key=len))
+        note = "  [default: true; --x=false turns it off]".replace("--x", max(self.opts, key=len))
+        return None if self.hidden else (names, (self.help or "") + (note if self.default is True else ""))
+
+
+def switch(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a `Switch`."""
+    return click.option(*names, cls=Switch, **settings)
+
+
+class Command(click.Command):
+    """A command that takes the global options too."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings.setdefault("context_settings", HELP_NAMES)
+        own = list(settings.get("params") or [])
+        taken = {name for param in own for name in param.opts}
+        # A command's own option of the same name (`config set --config`) wins.
+        settings["params"] = [*own, *(o for o in global_options() if taken.isdisjoint(o.opts))]
+        super().__init__(*args, **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Rewrite what click does not know, then parse."""
+        return super().parse_args(ctx, list(rewrite(args, self.params)))
+
+
+def rewrite(args: Iterable[str], params: Iterable[click.Parameter]) -> Iterable[str]:
+    """Turn ``--switch=false`` into ``--no-switch`` and ``-x=value`` into ``-xvalue``; stop at ``--``."""
+    switches = {name for p in params if isinstance(p, Switch) for name in p.opts}
+    shorts = {
+        name
+        for p in params
+        if isinstance(p, click.Option)
+        for name in p.opts
+        if len(name) == 2  # noqa: PLR2004 - as in -x
+    }
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--":
+            yield arg
+            yield from rest
+            return
+        name, equals, value = arg.partition("=")
+        if equals and name in switches and value.lower() in _TRUE | _FALSE:
+            long = name if name.startswith("--") else _long(name, params)
+            yield long if value.lower() in _TRUE else f"--no-{long[2:]}"
+        elif equals and name in shorts:
+            yield name + value
+        else:
+            yield arg
+
+
+def _long(short: str, params: Iterable[click.Parameter]) -> str:
+    opts = next(p.opts for p in params if short in p.opts)
+    return max(opts, key=len)
+
+
+class Group(click.Group):
+    """Commands by name, each loaded from ``module:attribute`` when it is needed."""
+
+    def __init__(self, name: str, *, lazy: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        settings.setdefault("context_settings", HELP_NAMES)
+        settings["params"] = [*(settings.get("params") or []), *global_options()]
+        settings.setdefault("subcommand_metavar", "COMMAND [ARGS]...")
+        settings.update(no_args_is_help=False, invoke_without_command=True)
+        super().__init__(name, **settings)
+        self._lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order of the table."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load a command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, _, attribute = self._lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"bacalhau_cli.commands.{module}"), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; show the help when none is named."""
+        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public name for it
+            click.echo(ctx.get_help())
+            return None
+        return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was perhaps meant."""
+        if args[0] not in self._lazy and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], self._lazy, n=2, cutoff=0.5)
+            meant = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+            ctx.fail(f"'{ctx.command_path}' has no command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the commands from the table: nothing is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
+
+
+def global_options() -> list[click.Option]:
+    """Give the options that every command takes; what they say ends up in the `Caller`."""
+    return [
+        _global(
+            "config",
+            ["-c", "--config"],
+            multiple=True,
+            metavar="KEY=VALUE|FILE",
+            help="Set a configuration key, or read a .yaml file. Repeatable.",
+        ),
+        _global("api_host", ["--api-host"], metavar="HOST", help="Server to talk to: a host or a whole URL."),
+        _global("api_port", ["--api-port"], type=int, metavar="PORT", help="Its port."),
+        _global("data_dir", ["--data-dir"], metavar="DIR", help="Folder of this node's or user's data."),
+        _global("log_level", ["--log-level"], hidden=True, help="Use -c Logging.Level= instead."),
+    ]
+
+
+def _global(name: str, names: list[str], **settings: Any) -> click.Option:
+    def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        caller = ctx.find_object(Caller)
+        if caller is not None and value not in (None, ()):
+            caller.given[name] = (*caller.given.get(name, ()), *value) if name == "config" else value
+
+    # A prefix keeps them apart from a command's own options of that name (`config set --config`).
+    return click.Option([f"global_{name}", *names], expose_value=False, callback=keep, **settings)

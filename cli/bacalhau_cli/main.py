@@ -1,0 +1,81 @@
+"""The program ``bacalhau``: the tree of commands, and what an error turns into.
+
+Exit codes are listed in `exits`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from bacalhau_cli import exits, notices
+from bacalhau_cli.context import Caller
+from bacalhau_cli.groups import Group
+from bacalhau_nats.errors import BacalhauError
+
+root = Group(
+    "bacalhau",
+    help="Run jobs where the data is: a compute-over-data orchestrator on NATS.",
+    epilog="Exit codes: 0 done, 1 the command failed, 2 wrong command line, 3 the job failed, 4 it was stopped, "
+    "5 not over in time, 130 interrupted.",
+    lazy={
+        "agent": ("agent:agent", "Ask the server about itself."),
+        "config": ("config:config", "Show and change the configuration."),
+        "devstack": ("devstack:devstack", "Start a whole cluster on this machine, to try things."),
+        "docker": ("docker:docker", "Run docker images."),
+        "job": ("job:job", "Submit, look at and stop jobs, and fetch their results."),
+        "node": ("node:node", "Look at the nodes of the cluster."),
+        "serve": ("serve:serve", "Start a node: orchestrator, compute or both."),
+        "version": ("version:version", "Show the versions of this client and of the server."),
+        "wasm": ("wasm:wasm", "Run WebAssembly modules."),
+    },
+)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it
+    sys.exit(run(sys.argv[1:] if args is None else args, Caller(environ)))
+
+
+def run(args: list[str], caller: Caller) -> int:
+    """Run one command line and give its exit code; every error becomes one line on stderr and a hint."""
+    notices.set_up(caller.environ)
+    debug = caller.environ.get("DEBUG", "").lower() in ("1", "true")
+    try:
+        code = root.main(args, prog_name="bacalhau", standalone_mode=False, obj=caller)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "bacalhau"
+        notices.error(error.format_message(), hint=f"'{path} --help' shows how it is used")
+        return exits.USAGE
+    except click.ClickException as error:
+        notices.error(error.format_message())
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        notices.error("interrupted")
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+    except Exception as error:
+        if debug:
+            raise
+        _tell(error)
+        return exits.FAILED
+    return code if isinstance(code, int) else exits.OK
+
+
+def _tell(error: BaseException) -> None:
+    """Say every failure that an error holds, each once."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            _tell(inner)
+    elif isinstance(error, BacalhauError):
+        notices.error(error.message, hint=error.hint)
+    else:
+        notices.error(f"{type(error).__name__}: {error}", hint="run it again with DEBUG=true to see where")

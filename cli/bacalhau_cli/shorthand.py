@@ -1,0 +1,290 @@
+"""What people write on a command line, as parts of a job: ``-i s3://…,opt=…``, ``-p local``, ``-o name:/path``.
+
+Pure but for one thing: a WASM module given as a local file is read and put into the job. The result is the
+wire form of the public API. Every problem is an InvalidSpec that quotes what was written.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from bacalhau_nats.errors import InvalidSpec
+
+Wire = dict[str, Any]
+
+DEFAULT_TARGET = "/inputs"
+INLINE_PLAIN_LIMIT = 512
+"""Bytes up to which an inlined file is kept as it is; larger ones are packed."""
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_ENTRY_TARGET = "main.wasm"
+_S3_OPTIONS = {
+    "endpoint": "Endpoint",
+    "region": "Region",
+    "filter": "Filter",
+    **dict.fromkeys(("versionid", "version-id", "version_id"), "VersionID"),
+    **dict.fromkeys(("checksum-256", "checksum256", "checksum_256"), "ChecksumSHA256"),
+}
+_READ_WRITE = frozenset({"rw", "read-write", "read_write", "readwrite"})
+_TRUE = frozenset({"1", "t", "true"})
+_FALSE = frozenset({"0", "f", "false"})
+_NETWORKS = {name.lower(): name for name in ("Default", "None", "Host", "Full", "HTTP", "Bridge")}
+_LABEL = re.compile(r"^([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$")
+_DNS = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+
+
+# --- inputs and publishers ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """A shorthand taken apart: the URI or type, the target, the options."""
+
+    source: str
+    target: str
+    options: tuple[tuple[str, str], ...]
+
+
+def input_source(text: str, *, target: str = DEFAULT_TARGET) -> Wire:
+    """Read ``URI[:TARGET][,key=value…]``; the alias is the URI. Raises InvalidSpec."""
+    spelled = _spell(text, "input", short_target=True)
+    source = _source(spelled, text)
+    return {"Source": source, "Alias": spelled.source, "Target": spelled.target or target}
+
+
+def publisher(text: str) -> Wire:
+    """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises InvalidSpec."""
+    spelled = _spell(text, "publisher", short_target=False)
+    scheme = _SCHEME.match(spelled.source)
+    kind = (scheme.group(1) if scheme else spelled.source).lower()
+    if kind in ("ipfs", "local", "s3managed", "nats", "noop"):
+        return {"Type": kind}
+    if kind != "s3":
+        raise InvalidSpec(
+            f"publisher {text!r}: there is no type {kind!r}",
+            hint="write local, nats, ipfs, s3managed, noop or s3://bucket/key",
+        )
+    params = {key.lower(): value for key, value in spelled.options}
+    if scheme:
+        parts = urlsplit(spelled.source)
+        params.setdefault("bucket", parts.netloc)
+        params.setdefault("key", parts.path.lstrip("/"))
+    for needed in ("bucket", "key"):
+        if not params.get(needed):
+            raise InvalidSpec(
+                f"publisher {text!r} has no {needed}",
+                hint="write s3://bucket/key, or s3,opt=bucket=…,opt=key=…",
+            )
+    return {"Type": "s3", "Params": params}
+
+
+def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
+    fields = next(csv.reader([text]), [])
+    source, target, options = "", "", []
+    for index, part in enumerate(fields):
+        key, equals, value = part.partition("=")
+        name = key.strip().lower()
+        if index == 0 and (_SCHEME.match(part) or not equals):
+            source, target = _cut_target(part) if short_target else (part, "")
+        elif not equals:
+            raise InvalidSpec(f"{what} {text!r}: {part!r} is not key=value")
+        elif name in ("source", "src"):
+            source = value
+        elif name in ("target", "dst", "destination"):
+            target = value if short_target else target
+            source = source or ("" if short_target else value)
+        elif name in ("opt", "option"):
+            option, has_value, option_value = value.partition("=")
+            if not has_value or not option:
+                raise InvalidSpec(f"{what} {text!r}: write the option as opt=key=value, not {part!r}")
+            options.append((option.strip(), option_value))
+        else:
+            raise InvalidSpec(
+                f"{what} {text!r}: there is no key {key!r}", hint="use source, target or opt=key=value"
+            )
+    if not source.strip():
+        raise InvalidSpec(f"{what} {text!r} names nothing")
+    return _Spelled(source.strip(), target, tuple(options))
+
+
+def _cut_target(text: str) -> tuple[str, str]:
+    """Split at the last ``:`` behind the scheme: ``https://host/x:/inputs/x``."""
+    scheme = _SCHEME.match(text)
+    start = scheme.end() if scheme else 0
+    head, colon, target = text[start:].rpartition(":")
+    return (text[:start] + head, target) if colon else (text, "")
+
+
+def _source(spelled: _Spelled, text: str) -> Wire:
+    match = _SCHEME.match(spelled.source)
+    scheme = match.group(1).lower() if match else ""
+    rest = spelled.source[match.end() :] if match else spelled.source
+    if scheme in ("http", "https"):
+        return {"Type": "urlDownload", "Params": {"URL": spelled.source}}
+    if scheme == "ipfs":
+        return {"Type": "ipfs", "Params": {"CID": rest}}
+    if scheme == "s3":
+        bucket, _, key = rest.partition("/")
+        params: Wire = {"Bucket": bucket, "Key": key}
+        params.update((_option(name, _S3_OPTIONS, text), value) for name, value in spelled.options)
+        return {"Type": "s3", "Params": params}
+    if scheme == "file":
+        params = {"SourcePath": rest}
+        for name, value in spelled.options:
+            _option(name, dict.fromkeys(_READ_WRITE, ""), text)
+            params["ReadWrite"] = _boolean(value, text)
+        return {"Type": "local", "Params": params}
+    raise InvalidSpec(
+        f"input {text!r}: {f'inputs from {scheme}:// are not supported' if scheme else 'it has no scheme'}",
+        hint="use ipfs://CID, http(s)://…, s3://bucket/key or file:///path",
+    )
+
+
+def _option(name: str, known: Mapping[str, str], text: str) -> str:
+    if name.lower() not in known:
+        raise InvalidSpec(f"input {text!r}: there is no option {name!r}", hint=f"known: {', '.join(known)}")
+    return known[name.lower()]
+
+
+def _boolean(value: str, text: str) -> bool:
+    if value.lower() not in _TRUE | _FALSE:
+        raise InvalidSpec(f"{text!r}: {value!r} is not true or false")
+    return value.lower() in _TRUE
+
+
+# --- the smaller parts -------------------------------------------------------------------------------
+
+
+def result_path(text: str) -> Wire:
+    """Read ``name:/path``. Raises InvalidSpec."""
+    name, colon, path = text.partition(":")
+    if not colon or ":" in path or not name or not path:
+        raise InvalidSpec(f"output {text!r} cannot be read", hint="write it as name:/path")
+    if not path.startswith("/"):
+        raise InvalidSpec(f"output {text!r}: the path must be absolute", hint=f"write {name}:/{path}")
+    return {"Name": name, "Path": path}
+
+
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Read ``key=value`` and ``key``, under the syntax of Kubernetes labels. Raises InvalidSpec."""
+    found: dict[str, str] = {}
+    for text in _fields(texts):
+        key, _, value = text.partition("=")
+        prefix, slash, name = key.rpartition("/")
+        if not name or not _LABEL.match(name) or (slash and not _DNS.match(prefix)):
+            raise InvalidSpec(
+                f"label {text!r}: {key!r} is not a label's name",
+                hint="use up to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+            )
+        if not _LABEL.match(value):
+            raise InvalidSpec(f"label {text!r}: {value!r} is not a label's value")
+        found[key] = value
+    return found
+
+
+def environment(texts: Iterable[str]) -> dict[str, str]:
+    """Read ``NAME=value``; several may be separated with commas. Raises InvalidSpec."""
+    found: dict[str, str] = {}
+    for text in texts:
+        # One assignment may hold commas; several are only read where every part is an assignment.
+        parts = next(csv.reader([text]), [])
+        for part in parts if all("=" in part for part in parts) else [text]:
+            name, equals, value = part.partition("=")
+            if not equals or not name:
+                raise InvalidSpec(f"environment variable {part!r} is not NAME=value")
+            found[name] = value
+    return found
+
+
+def resources(cpu: str, memory: str, disk: str, gpu: str) -> Wire:
+    """Collect resources; what they mean is checked by the server, as for a job file."""
+    given = {"CPU": cpu, "Memory": memory, "Disk": disk, "GPU": gpu}
+    return {name: value for name, value in given.items() if value}
+
+
+def network(name: str, domains: Sequence[str]) -> Wire | None:
+    """Read ``--network`` and ``--domain``; None stands for the default. Raises InvalidSpec."""
+    kind = _NETWORKS.get(name.strip().lower())
+    if kind is None:
+        raise InvalidSpec(f"there is no network {name!r}", hint=f"known: {', '.join(_NETWORKS.values())}")
+    if domains and kind not in ("HTTP", "Default"):
+        raise InvalidSpec(f"domains make no sense with network {kind}", hint="use --network http")
+    if kind == "Default":
+        return None
+    return {"Type": kind, **({"Domains": [domain.strip().lower() for domain in domains]} if domains else {})}
+
+
+def split(texts: Iterable[str]) -> list[str]:
+    """Read a list option that may be repeated and may hold commas."""
+    return list(_fields(texts))
+
+
+def _fields(texts: Iterable[str]) -> Iterable[str]:
+    for text in texts:
+        yield from next(csv.reader([text]), [])
+
+
+# --- WASM modules --------------------------------------------------------------------------------------
+
+
+def entry_module(text: str) -> tuple[str, Wire | None]:
+    """Resolve the entry module: its path in the execution, and the input that brings it (None: another one).
+
+    It is a URI as for ``--input``, a local file ``path[:target]`` which is put into the job, or else the
+    target of some ``--input``. Raises InvalidSpec.
+    """
+    return _module(text, default=_ENTRY_TARGET)
+
+
+def import_module(text: str) -> tuple[str, Wire | None]:
+    """Resolve an imported module as `entry_module` does; a file or URI must carry its ``:target``."""
+    return _module(text, default="")
+
+
+def _module(text: str, *, default: str) -> tuple[str, Wire | None]:
+    if _SCHEME.match(text) or text.lower().startswith(("source=", "src=")):
+        found = input_source(text, target=default)
+    else:
+        path, target = (text, "") if Path(text).is_file() else _cut_target(text)
+        if not Path(path).is_file():
+            return text, None
+        found = {"Source": inline(Path(path)), "Alias": "", "Target": target or default}
+    if not found["Target"]:
+        raise InvalidSpec(
+            f"module {text!r} does not say where it goes", hint=f"write {text}:NAME, as it is imported by"
+        )
+    return found["Target"], found
+
+
+def inline(path: Path) -> Wire:
+    """Put a file into a job: as it is up to 512 bytes, packed above. Raises InvalidSpec."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidSpec(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) <= INLINE_PLAIN_LIMIT:
+        kind = "application/wasm" if content[:4] == b"\0asm" else "application/octet-stream"
+        return _data_url(kind, content)
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as out, tarfile.open(fileobj=out, mode="w") as tar:
+        entry = tarfile.TarInfo(PurePosixPath(path.name).name)
+        entry.size, entry.mode = len(content), 0o644
+        tar.addfile(entry, io.BytesIO(content))
+    return _data_url("application/gzip", packed.getvalue())
+
+
+def _data_url(kind: str, content: bytes) -> Wire:
+    return {
+        "Type": "inline",
+        "Params": {"URL": f"data:{kind};base64,{base64.b64encode(content).decode()}"},
+    }
