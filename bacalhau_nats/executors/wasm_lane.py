@@ -85,6 +85,10 @@ class Lane:
         for tap in self._taps:
             tap.close()
 
+    def join(self) -> None:
+        """Wait for the thread of a closed lane, so that all it held is given back."""
+        self._thread.join(_GRACE)
+
     async def _stop(self, done: asyncio.Future[_Answer], work: Work) -> None:
         self.spoiled = True
         self.interrupt()
@@ -143,8 +147,11 @@ class Lanes:
             lane.interrupt()
         if waiting := [lane.busy for lane in self._busy if lane.busy]:
             await asyncio.wait(waiting, timeout=_GRACE)
-        while self._idle:
-            self._idle.pop().close()
+        idle, self._idle = self._idle, []
+        for lane in idle:
+            lane.close()
+        for lane in idle:
+            await asyncio.to_thread(lane.join)
 
     def _give_back(self, lane: Lane) -> None:
         if lane.busy and not lane.busy.done():

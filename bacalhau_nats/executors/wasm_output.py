@@ -59,6 +59,7 @@ class Tap:
         """Give the descriptors back. No guest may have the pipe any more."""
         self.discard()
         self._closed = True
+        self._failed = _ignore  # it holds on to the lane, and the lane to its engine
         self._loop.remove_reader(self._reader)
         os.close(self._reader)
         os.close(self._writer)
