@@ -29,7 +29,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from bacalhau_nats.errors import InvalidSettings
+from bacalhau_nats.errors import InvalidSettings, StorageFull
 from bacalhau_nats.messaging import jsapi
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.subjects import EVALUATE, FACT, LOG, ROOT, Cell, encode
@@ -48,10 +48,13 @@ _NAME_IN_USE = 10058
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """What an operator may choose. Sizes in bytes (-1: no limit), age in seconds (0: no limit)."""
+    """What an operator may choose. Sizes in bytes (-1: no limit), age in seconds (0: no limit).
+
+    The server sets the sizes aside when a stream is made, so they must fit into its store.
+    """
 
     replicas: int = 1
-    state_max_bytes: int = 2 << 30
+    state_max_bytes: int = 1 << 30
     logs_max_bytes: int = 1 << 30
     logs_max_age: float = 7 * _DAY
 
@@ -119,8 +122,8 @@ def requesters() -> ConsumerConfig:
 async def ensure(bus: Bus, topology: Topology | None = None) -> None:
     """Create what is missing, change what differs.
 
-    Raises InvalidSettings when an existing stream cannot be changed as configured, and Unavailable when
-    JetStream is not there.
+    Raises InvalidSettings when a stream cannot be made or changed as configured, StorageFull when the
+    server has no room for it, and Unavailable when JetStream is not there.
     """
     for config in streams(bus.cell, topology or Topology()):
         await _ensure_stream(bus, config)
@@ -148,6 +151,12 @@ async def ensure_requesters(bus: Bus) -> None:
 async def _ensure_stream(bus: Bus, config: StreamConfig) -> str:
     try:
         answer = await jsapi.call(bus, f"STREAM.CREATE.{config.name}", config.as_dict())
+    except StorageFull as full:
+        raise StorageFull(
+            f"The NATS server has no room for the stream {config.name}: {config.max_bytes} bytes are set"
+            " aside when it is made.",
+            hint="Lower the stream's limit, or raise max_file_store (max_memory_store) in nats.conf.",
+        ) from full
     except jsapi.JetStreamRefused as refused:
         if refused.code != _NAME_IN_USE:
             raise InvalidSettings(

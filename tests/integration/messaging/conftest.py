@@ -10,7 +10,11 @@ import pytest
 from bacalhau_nats.messaging import topology
 from bacalhau_nats.messaging.bus import Bus, connect
 from bacalhau_nats.messaging.subjects import Cell
+from bacalhau_nats.messaging.topology import Topology
 from bacalhau_nats.testing.server import NatsServer
+
+# The server sets max_bytes aside when a stream is made, and a session makes many.
+SMALL = Topology(state_max_bytes=32 << 20, logs_max_bytes=32 << 20)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +38,7 @@ def cell() -> Cell:
 @pytest.fixture
 async def bus(server: NatsServer, cell: Cell) -> AsyncIterator[Bus]:
     async with connect(server.url, cell=cell, name="test") as connected:
-        await topology.ensure(connected)
+        await topology.ensure(connected, SMALL)
         yield connected
 
 
@@ -47,5 +51,5 @@ async def other_bus(server: NatsServer, cell: Cell) -> AsyncIterator[Bus]:
 @pytest.fixture
 async def own_bus(own_server: NatsServer, cell: Cell) -> AsyncIterator[Bus]:
     async with connect(own_server.url, cell=cell, name="test", drain_timeout=1) as connected:
-        await topology.ensure(connected)
+        await topology.ensure(connected, SMALL)
         yield connected

@@ -178,7 +178,7 @@ async def test_an_answer_of_the_wrong_type_is_a_bug_of_the_other_side(bus: Bus, 
 
     endpoint = Endpoint("wrong", NODE_STATUS(cell=cell.name, node="n"), RollCall, wrong)
     async with bus.service("wrong", "1.0.0", "", [endpoint]):
-        with pytest.raises(InternalError, match="RollCall.*where NodeStatus is expected"):
+        with pytest.raises(InternalError, match=r"RollCall.*where NodeStatus is expected"):
             await other_bus.ask(endpoint.subject, RollCall(), NodeStatus, timeout=5)
 
 

@@ -125,9 +125,13 @@ async def test_a_full_stream_refuses_and_says_so(server: NatsServer, cell: Cell)
     async with connect(server.url, cell=cell, name="t") as bus:
         await topology.ensure(bus, Topology(state_max_bytes=4096))
         records = JetRecords(bus)
-        with pytest.raises(StorageFull) as full:
+
+        async def fill() -> None:
             for number in range(10):
                 await records.create(spec_key(f"j{number}"), a_spec(name="x" * 500))
+
+        with pytest.raises(StorageFull) as full:
+            await fill()
         assert full.value.hint
         assert await records.get(spec_key("j0")) is not None, "a full stream must not forget"
 

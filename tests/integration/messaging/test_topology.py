@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from bacalhau_nats.errors import InvalidSettings, Unavailable
+from bacalhau_nats.errors import InvalidSettings, StorageFull, Unavailable
 from bacalhau_nats.messaging import jsapi, topology
 from bacalhau_nats.messaging.bus import Bus, connect
 from bacalhau_nats.messaging.subjects import Cell
 from bacalhau_nats.messaging.topology import LOGS, NUDGES, REQUESTERS, STATE, Topology
 from bacalhau_nats.testing.server import NatsServer
+from tests.integration.messaging.conftest import SMALL
 
 
 async def _config(bus: Bus, stream: str) -> dict:
@@ -43,7 +45,7 @@ async def test_ensuring_twice_at_once_is_fine(server: NatsServer, cell: Cell):
         connect(server.url, cell=cell, name="a") as one,
         connect(server.url, cell=cell, name="b") as two,
     ):
-        await asyncio.gather(*(topology.ensure(bus) for bus in (one, two, one, two)))
+        await asyncio.gather(*(topology.ensure(bus, SMALL) for bus in (one, two, one, two)))
         assert (await _config(one, STATE))["subjects"] == cell.facts()
 
 
@@ -55,20 +57,27 @@ async def test_a_changed_setting_changes_the_stream(bus: Bus):
 
 
 async def test_what_cannot_be_changed_is_said_clearly(bus: Bus):
-    config, _, _ = topology.streams(bus.cell, Topology())
+    config, _, _ = topology.streams(bus.cell, SMALL)
     await jsapi.call(bus, f"STREAM.DELETE.{config.name}")
     await jsapi.call(bus, f"STREAM.CREATE.{config.name}", {**config.as_dict(), "storage": "memory"})
     with pytest.raises(
-        InvalidSettings, match=f"{config.name} exists and cannot be changed.*storage"
+        InvalidSettings, match=rf"{config.name} exists and cannot be changed.*storage"
     ) as refusal:
-        await topology.ensure(bus)
+        await topology.ensure(bus, SMALL)
     assert "restore" in refusal.value.hint
 
 
 async def test_more_replicas_than_servers_is_said_clearly(server: NatsServer, cell: Cell):
     async with connect(server.url, cell=cell, name="t") as bus:
-        with pytest.raises(InvalidSettings, match="cannot be created: .*replicas"):
-            await topology.ensure(bus, Topology(replicas=3))
+        with pytest.raises(InvalidSettings, match=r"cannot be created: .*replicas"):
+            await topology.ensure(bus, replace(SMALL, replicas=3))
+
+
+async def test_a_server_without_room_is_said_clearly(server: NatsServer, cell: Cell):
+    async with connect(server.url, cell=cell, name="t") as bus:
+        with pytest.raises(StorageFull, match=r"no room for the stream .* 1125899906842624 bytes") as refusal:
+            await topology.ensure(bus, Topology(state_max_bytes=1 << 50))
+        assert "max_file_store" in refusal.value.hint
 
 
 async def test_a_server_without_jetstream_is_said_clearly(cell: Cell, tmp_path):
