@@ -1,0 +1,284 @@
+"""Reading the output of executions: what is stored, then what comes, nothing twice and nothing missing.
+
+::
+
+    listen ──> stored chunks ──> live chunks ──(gap, reconnect)──> stored chunks ──> live ... ──> ended
+
+Live chunks are plain messages: quick, but they may be missed and may be heard before the stored ones are
+read. `_Reading` puts both in order by offset. There is no consumer on the server: history is read in batches
+by direct gets, and the subscription ends with the iteration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import nats.errors
+
+from bacalhau_nats.errors import BusTimeout, Unavailable
+from bacalhau_nats.messages import LogChunk
+from bacalhau_nats.messaging import codec, jsapi
+from bacalhau_nats.messaging.bus import Bus, Msg, Subscription
+from bacalhau_nats.messaging.log_chunks import data_of, without_head
+from bacalhau_nats.messaging.subjects import LOG
+
+log = logging.getLogger(__name__)
+
+OUTPUT = ("stdout", "stderr")
+_LOGS = "LOGS"
+_BATCH, _BATCH_BYTES = 256, 4 * 1024 * 1024
+_READ_WAIT = 10.0  # seconds for a batch
+_HEARD_MOST = 2048  # live chunks that wait for a slow reader; beyond it they are read back from the stream
+_RETRY = 0.1  # seconds
+_PATIENCE = 30.0  # seconds without the bus before a reader is told
+_HOLE_TRIES = 3  # a chunk is heard a moment before it is stored
+T = TypeVar("T")
+_TYPES = codec.by_name(LogChunk)
+
+
+async def read_logs(
+    bus: Bus,
+    job: str,
+    execution: str | None = None,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    ended: asyncio.Event | None = None,
+    streams: Sequence[str] = OUTPUT,
+) -> AsyncIterator[LogChunk]:
+    """Give the output of one execution, or of all executions of the job, in the order it was stored.
+
+    ``tail`` skips all but the last so many lines of what is stored (0: all of it). With ``follow`` it goes on
+    with what comes, until ``ended`` is set (the caller knows when the execution is terminal) and everything
+    stored has been given. Survives reconnects and restarts of the server; raises Unavailable when the bus stays
+    away for 30 seconds. Use ``contextlib.aclosing`` when leaving early, so that the subscription ends then.
+    """
+    reading = _Reading(bus, job, execution, streams)
+    try:
+        if follow:
+            await reading.listen()
+        if tail is None:
+            async for chunk in reading.stored():
+                yield chunk
+        else:
+            for chunk in _last_lines([chunk async for chunk in reading.stored()], tail):
+                yield chunk
+        while follow:
+            over = ended is not None and ended.is_set()
+            async for chunk in reading.heard():
+                yield chunk
+            if over:
+                async for chunk in reading.rest():
+                    yield chunk
+                return
+            await reading.wait(ended)
+    finally:
+        await reading.close()
+
+
+async def last_offsets(bus: Bus, job: str, execution: str) -> dict[str, int]:
+    """Tell how many bytes of each stream of an execution are stored: where a new `LogWriter` goes on."""
+    last = await _last_chunks(bus, LOG.any(cell=bus.cell.name, job=job, execution=execution))
+    return {chunk.stream: chunk.offset + len(data_of(chunk)) for _, chunk in last or ()}
+
+
+class _Reading:
+    """One iteration of `read_logs`: what has been given, and what has been heard and not given yet."""
+
+    def __init__(self, bus: Bus, job: str, execution: str | None, streams: Sequence[str]) -> None:
+        tokens = {"job": job} if execution is None else {"job": job, "execution": execution}
+        self._bus = bus
+        self._subject = LOG.any(cell=bus.cell.name, **tokens)
+        self._streams = frozenset(streams)
+        self._seq = 0  # of the stream: everything up to here has been given
+        self._next: dict[tuple[str, str], int] = {}
+        self._heard: deque[LogChunk] = deque()
+        self._behind = False
+        self._news = asyncio.Event()
+        self._subscription: Subscription | None = None
+        self._off = _nothing
+
+    async def listen(self) -> None:
+        """Hear live chunks from now on."""
+        self._subscription = await self._bus.listen(self._subject, self._hear)
+        self._off = self._bus.on_reconnect(self._catch_up)
+        await self._bus.flush()
+
+    async def close(self) -> None:
+        """Hear no more."""
+        self._off()
+        if self._subscription is not None:
+            with suppress(nats.errors.Error):
+                await self._subscription.unsubscribe()
+
+    def _hear(self, msg: Msg) -> None:
+        chunk = _chunk_of(msg)
+        if chunk is None or chunk.stream not in self._streams:
+            return
+        if len(self._heard) >= _HEARD_MOST:
+            self._heard.clear()
+            self._behind = True
+        self._heard.append(chunk)
+        self._news.set()
+
+    def _catch_up(self) -> None:
+        self._behind = True
+        self._news.set()
+
+    async def wait(self, ended: asyncio.Event | None) -> None:
+        """Wait until something was heard, or the end."""
+        if self._news.is_set():
+            return
+        waits = [asyncio.ensure_future(self._news.wait())]
+        if ended is not None:
+            waits.append(asyncio.ensure_future(ended.wait()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+
+    async def heard(self) -> AsyncIterator[LogChunk]:
+        """Give what was heard, and what was missed in between."""
+        self._news.clear()
+        if self._behind:
+            self._behind = False
+            async for chunk in self.stored():
+                yield chunk
+        while self._heard:
+            chunk = self._heard.popleft()
+            for _ in range(_HOLE_TRIES):
+                if chunk.offset <= self._next.get((chunk.execution_id, chunk.stream), 0):
+                    break
+                async for missed in self.stored():
+                    yield missed
+                await asyncio.sleep(0.01)
+            fresh = self._fresh(chunk)
+            if fresh is not None:
+                yield fresh
+
+    async def rest(self) -> AsyncIterator[LogChunk]:
+        """Give what is stored and was not heard; reads nothing again when there is no such thing."""
+        last = await self._patiently(lambda: _last_chunks(self._bus, self._subject))
+        if last is not None and await self._patiently(self._last_seq) <= max(
+            (seq for seq, _ in last), default=0
+        ):
+            ends = [(chunk.offset + len(data_of(chunk)), chunk) for _, chunk in last]
+            if all(
+                end <= self._next.get((chunk.execution_id, chunk.stream), 0)
+                for end, chunk in ends
+                if chunk.stream in self._streams
+            ):
+                return
+        async for chunk in self.stored():
+            yield chunk
+
+    async def stored(self) -> AsyncIterator[LogChunk]:
+        """Give what is stored and has not been given yet, up to what the leader has now."""
+        target = await self._patiently(self._last_seq)
+        while self._seq < target:
+            for seq, chunk in await self._patiently(lambda: self._batch(target)):
+                self._seq = seq
+                fresh = self._fresh(chunk) if chunk is not None else None
+                if fresh is not None:
+                    yield fresh
+
+    def _fresh(self, chunk: LogChunk) -> LogChunk | None:
+        """Give the part of a chunk that is new, and count it as given."""
+        if chunk.stream not in self._streams:
+            return None
+        row = (chunk.execution_id, chunk.stream)
+        begin, size = self._next.get(row, 0), len(data_of(chunk))
+        if chunk.offset + size <= begin:
+            return None
+        self._next[row] = chunk.offset + size
+        return without_head(chunk, begin - chunk.offset)
+
+    async def _last_seq(self) -> int:
+        # From the leader of the stream: a replica that answers a direct get may not have the end yet.
+        stream = self._bus.cell.stream(_LOGS)
+        try:
+            answer = await jsapi.call(self._bus, f"STREAM.MSG.GET.{stream}", {"last_by_subj": self._subject})
+        except jsapi.JetStreamRefused as refused:
+            if refused.code in jsapi.NOT_FOUND:
+                return 0
+            raise Unavailable(f"The log stream cannot be read: {refused}") from refused
+        return int(answer["message"]["seq"])
+
+    async def _batch(self, target: int) -> list[tuple[int, LogChunk | None]]:
+        """Read the next chunks; when there are none up to ``target`` (forgotten since), its end alone."""
+        body = {
+            "seq": self._seq + 1,
+            "next_by_subj": self._subject,
+            "batch": _BATCH,
+            "max_bytes": _BATCH_BYTES,
+        }
+        found, status = await _direct_get(self._bus, body)
+        if not found and status == "404":
+            return [(target, None)]
+        return found
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until the bus answers. Raises Unavailable after 30 seconds without it."""
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_RETRY)
+
+
+async def _last_chunks(bus: Bus, subject: str) -> list[tuple[int, LogChunk]] | None:
+    """Give the last stored chunk of each subject; None when there are too many subjects to ask for."""
+    found, status = await _direct_get(bus, {"multi_last": [subject]})
+    if status == "413":
+        return None
+    return [(seq, chunk) for seq, chunk in found if chunk is not None]
+
+
+async def _direct_get(bus: Bus, body: dict[str, Any]) -> tuple[list[tuple[int, LogChunk | None]], str]:
+    subject = f"{jsapi.API}.DIRECT.GET.{bus.cell.stream(_LOGS)}"
+    messages = await bus.request_batch(subject, json.dumps(body).encode(), within=_READ_WAIT)
+    status = (messages.pop().headers or {}).get("Status", "")
+    if status not in {"204", "404", "413"}:
+        raise BusTimeout(f"The log stream cannot be read (status {status}).")
+    return [(int((msg.headers or {})[codec.SEQUENCE]), _chunk_of(msg)) for msg in messages], status
+
+
+def _chunk_of(msg: Msg) -> LogChunk | None:
+    try:
+        return codec.decode(msg.data, msg.headers, _TYPES)
+    except codec.MalformedMessage as malformed:
+        codec.log_dropped((msg.headers or {}).get(codec.SUBJECT, msg.subject), malformed)
+        return None
+
+
+def _last_lines(chunks: list[LogChunk], count: int) -> list[LogChunk]:
+    """Keep the last ``count`` lines of what was stored; a line without its end is one too."""
+    unfinished = {
+        (chunk.execution_id, chunk.stream): not data_of(chunk).endswith(b"\n") for chunk in chunks
+    }  # the last chunk of each row decides
+    drop = sum(data_of(chunk).count(b"\n") for chunk in chunks) + sum(unfinished.values()) - count
+    kept = []
+    for chunk in chunks:
+        data = data_of(chunk)
+        head = 0
+        while drop > 0 and head < len(data):
+            found = data.find(b"\n", head)
+            head = found + 1 or len(data)
+            drop -= found >= 0
+        if head < len(data):
+            kept.append(without_head(chunk, head))
+    return kept if count else []
+
+
+def _nothing() -> None:
+    """Stand in until there is something to take off."""
