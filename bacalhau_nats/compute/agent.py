@@ -115,6 +115,11 @@ class Agent:
         else:
             self._remember(execution_id, seq)
 
+    async def settle_in(self) -> None:
+        """Catch up for the first time in this life, then remove what earlier lives left and nobody wants."""
+        await self.catch_up()
+        await self.runner.sweep(list(self.executions))
+
     async def catch_up(self) -> None:
         """Ask what should be done and make it so. Raises Unavailable when nobody answers."""
         me = self.reporter
@@ -149,53 +154,60 @@ class Agent:
 
     # --- one execution ---------------------------------------------------------------------------------
 
-    def _take_on(self, running: Running, work: Callable[[Running], Awaitable[None]]) -> None:
+    def _take_on(self, running: Running, work: Callable[[Running], Awaitable[bool]]) -> None:
         execution_id = running.desired.execution_id
         self.executions[execution_id] = running
         running.task = asyncio.create_task(self._guard(running, work), name=f"execution {execution_id}")
 
-    async def _guard(self, running: Running, work: Callable[[Running], Awaitable[None]]) -> None:
-        """Do one execution's work; whatever happens, its room is released and it is remembered as over."""
+    async def _guard(self, running: Running, work: Callable[[Running], Awaitable[bool]]) -> None:
+        """Do one execution's work; whatever happens, its room is released.
+
+        It is remembered as over when ``work`` says so; otherwise it may come again by catching up.
+        """
         execution_id = running.desired.execution_id
+        over = False
         try:
-            await work(running)
+            over = await work(running)
         except BacalhauError as error:
-            log.warning(
-                "execution %s: %s", execution_id, error.message, extra={"action": "execution_dropped"}
-            )
+            log.warning("cannot begin %s yet: %s", execution_id, error.message)
         finally:
             self.pulse.release(execution_id)
-            self._remember(execution_id, max(running.seq, running.observed_seq))
             del self.executions[execution_id]
+            if over:
+                self._remember(execution_id, max(running.seq, running.observed_seq))
 
-    async def _run(self, running: Running) -> None:
+    async def _run(self, running: Running) -> bool:
         desired = running.desired
         refusal = self._refusal(desired)
-        if refusal is not None:
-            running.observed_seq = await self.reporter.begin(refusal)
-            return
-        running.observed_seq = await self.reporter.begin(self.reporter.seen(desired, ExecutionState.RUNNING))
-        if running.observed_seq:
+        first = refusal or self.reporter.seen(desired, ExecutionState.RUNNING)
+        running.observed_seq = await self.reporter.begin(first)
+        if running.observed_seq and refusal is None:
             await self._finish(running, self.runner.run(desired, self._step_of(running)))
+        return True
 
-    async def _resume(self, running: Running) -> None:
+    async def _resume(self, running: Running) -> bool:
         """Go on with an execution that an earlier life of this node began."""
         desired = running.desired
         self.ledger.force(desired.execution_id, self._needs(desired))
         await self._finish(running, self._attach_or_lost(running))
+        return True
 
     async def _attach_or_lost(self, running: Running) -> Observed:
         ended = await self.runner.attach(running.desired, self._step_of(running))
         return ended or self.reporter.lost_at_restart(running.desired, _RESTARTED)
 
-    async def _never_begun(self, running: Running) -> None:
+    async def _never_begun(self, running: Running) -> bool:
         """Settle a stop of something this life does not hold, unless an earlier life began it."""
         running.observed_seq = await self.reporter.begin(self.reporter.cancelled(running.desired))
+        return running.observed_seq > 0
 
-    async def _stop_earlier(self, running: Running) -> None:
+    async def _stop_earlier(self, running: Running) -> bool:
         """Stop something that an earlier life began."""
         await self.runner.sweep([e for e in self.executions if e != running.desired.execution_id])
-        await self.reporter.store(self.reporter.cancelled(running.desired), running.observed_seq)
+        running.observed_seq = await self.reporter.store(
+            self.reporter.cancelled(running.desired), running.observed_seq
+        )
+        return True
 
     async def _finish(self, running: Running, work: Coroutine[Any, Any, Observed]) -> None:
         execution_id = running.desired.execution_id

@@ -28,8 +28,8 @@ class Reporter:
     async def begin(self, first: Observed) -> int:
         """Create the first record of an execution and give its revision.
 
-        0 means: do not start it. An earlier life of this node began it, or it is not certain that the
-        record is stored; catching up settles both.
+        0 means: do not start it, an earlier life of this node began it. Raises Unavailable when it is not
+        certain that the record is stored: not started either; catching up settles what became of it.
         """
         while True:
             try:
@@ -37,22 +37,42 @@ class Reporter:
             except Conflict:
                 return 0
             except Unavailable as error:
-                log.warning("cannot begin %s: %s", first.execution_id, error.message)
                 if first.state not in TERMINAL:
-                    return 0
+                    raise
+                log.warning("cannot report %s yet: %s", first.execution_id, error.message)
                 await self.clock.sleep(_RETRY)
 
     async def store(self, record: Observed, revision: int) -> int:
-        """Replace the record whose revision is given; give the new revision (0: somebody else wrote it)."""
+        """Replace this node's record of an execution; give the new revision.
+
+        0 means that it cannot be replaced (any more): it is terminal, or another life of this node wrote it.
+        """
+        key = observed_key(record.execution_id, self.me)
         while True:
             try:
-                return await self.records.update(observed_key(record.execution_id, self.me), record, revision)
+                return await self.records.update(key, record, revision)
             except Conflict:
-                log.warning("%s was reported by another process", record.execution_id)
-                return 0
+                settled, revision = await self._moved_on(record, revision)
+                if settled:
+                    return revision
             except Unavailable as error:
                 log.warning("cannot report %s yet: %s", record.execution_id, error.message)
-                await self.clock.sleep(_RETRY)
+            await self.clock.sleep(_RETRY)
+
+    async def _moved_on(self, record: Observed, revision: int) -> tuple[bool, int]:
+        """Find out who moved the record on: whether that settles it, and the revision to go on from."""
+        try:
+            fact = await self.records.get(observed_key(record.execution_id, self.me))
+        except Unavailable:
+            return False, revision
+        if fact is None or not isinstance(fact.record, Observed):
+            return True, 0
+        if fact.record.nonce == record.nonce:
+            return True, fact.seq  # an earlier try was stored, only its answer was lost
+        if fact.record.instance == self.instance and fact.record.state not in TERMINAL:
+            return False, fact.seq  # an earlier step of ours was stored, and its answer was not waited for
+        log.warning("%s was reported by another life of this node", record.execution_id)
+        return True, 0
 
     def seen(
         self,

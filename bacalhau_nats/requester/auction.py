@@ -18,6 +18,7 @@ from bacalhau_nats.domain.ranking import Candidate, rank
 from bacalhau_nats.domain.resources import Resources, parse
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import NodeNow, Placement
+from bacalhau_nats.domain.spec import JobSpec
 from bacalhau_nats.messages import Bid, Decline, Offer
 from bacalhau_nats.ports import Clock, RequesterBus
 
@@ -92,15 +93,20 @@ class Auction:
             asked.waiting.discard(answer.node_id)
             asked.arrived.set()
 
-    async def hold(self, job: JobView, placement: Placement, nodes: Mapping[NodeID, NodeNow]) -> Result:
-        """Get one node to hold room for the execution, or say why none did."""
-        needs = parse(job.spec.task.resources)
-        asked = _Asked(job.id, job.spec.version)
+    async def hold(
+        self, job: JobView, spec: JobSpec, placement: Placement, nodes: Mapping[NodeID, NodeNow]
+    ) -> Result:
+        """Get one node to hold room for the execution, or say why none did.
+
+        ``spec`` is the one that the placement was planned for; the job may move on while nodes are asked.
+        """
+        needs = parse(spec.task.resources)
+        asked = _Asked(job.id, spec.version)
         if placement.execution_id in self._asked:
             return Result(reasons={})
         self._asked[placement.execution_id] = asked
         try:
-            return await self._waves_of_offers(job, placement, nodes, needs, asked)
+            return await self._waves_of_offers(job, spec, placement, nodes, needs=needs, asked=asked)
         finally:
             del self._asked[placement.execution_id]
             for node_id in asked.waiting:
@@ -110,21 +116,25 @@ class Auction:
     async def _waves_of_offers(
         self,
         job: JobView,
+        spec: JobSpec,
         placement: Placement,
         nodes: Mapping[NodeID, NodeNow],
+        *,
         needs: Resources,
         asked: _Asked,
     ) -> Result:
         tried: dict[NodeID, int] = {}
         for wave in range(self._waves):
             ranked = [
-                c for c in self._candidates(job, placement, nodes, needs) if self._worth(c.node_id, tried)
+                c
+                for c in self._candidates(job, spec, placement, nodes, needs)
+                if self._worth(c.node_id, tried)
             ]
             if not ranked:
                 break
             for candidate in ranked[: 2 ** max(0, wave - 1)]:
                 tried[candidate.node_id] = self._tick(candidate.node_id)
-                await self._offer(job, placement, candidate.node_id, needs, asked)
+                await self._offer(spec, placement, candidate.node_id, needs, asked)
             bid = await self._first_bid(asked)
             if bid is not None:
                 return Result(bid)
@@ -139,7 +149,7 @@ class Auction:
         return known.tick if known else 0
 
     async def _offer(
-        self, job: JobView, placement: Placement, node_id: NodeID, needs: Resources, asked: _Asked
+        self, spec: JobSpec, placement: Placement, node_id: NodeID, needs: Resources, asked: _Asked
     ) -> None:
         asked.waiting.add(node_id)
         self._roster.offer(node_id, placement.execution_id, needs)
@@ -151,7 +161,7 @@ class Auction:
                 requester=self._me,
                 partition=placement.partition,
                 attempt=placement.attempt,
-                job=job.spec,
+                job=spec,
             ),
         )
 
@@ -167,10 +177,15 @@ class Auction:
         return asked.bids[0] if asked.bids else None
 
     def _candidates(
-        self, job: JobView, placement: Placement, nodes: Mapping[NodeID, NodeNow], needs: Resources
+        self,
+        job: JobView,
+        spec: JobSpec,
+        placement: Placement,
+        nodes: Mapping[NodeID, NodeNow],
+        needs: Resources,
     ) -> list[Candidate]:
         now = self._clock.monotonic()
-        refused = self.refused(job.id, job.spec.version)
+        refused = self.refused(job.id, spec.version)
         siblings: dict[NodeID, int] = {}
         for execution in job.executions.values():
             if not execution.terminal:
@@ -190,7 +205,7 @@ class Auction:
             and self._roster.heard(node_id, now)
             and needs.fits_in(self._roster.free(node_id))
         ]
-        favours = tuple(r for r in job.spec.constraints if r.key.startswith("favour_"))
+        favours = tuple(r for r in spec.constraints if r.key.startswith("favour_"))
         return rank(found, needs, salt=placement.execution_id, favours=favours) if len(found) > 1 else found
 
     def _why_not(self, nodes: Mapping[NodeID, NodeNow], needs: Resources, asked: _Asked) -> dict[NodeID, str]:

@@ -19,6 +19,7 @@ from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Policy, earliest
 from bacalhau_nats.domain.scheduling.reconcile import reconcile
+from bacalhau_nats.domain.spec import JobSpec
 from bacalhau_nats.errors import BusTimeout, Conflict
 from bacalhau_nats.messages import Bid
 from bacalhau_nats.ports import Clock, Records
@@ -58,6 +59,7 @@ class Evaluator:
 
     async def look(self, job: JobView, nodes: Mapping[NodeID, NodeNow], policy: Policy) -> Look:
         """Make a plan for the job and carry it out."""
+        spec = job.spec  # the plan is for this one; the job may move on while it is carried out
         plan = reconcile(job, nodes, self._clock.now(), policy)
         result = Look(again=plan.look_again, reasons=dict(plan.unsuitable))
         result.waits_for_node = bool(plan.unsuitable) and not plan.place and plan.conclude is None
@@ -65,7 +67,7 @@ class Evaluator:
         await self._end(plan.stop, Wish.STOP, result)
         if plan.place:
             suitable = {n: node for n, node in nodes.items() if n not in plan.unsuitable}
-            await self._place(job, plan.place, suitable, result)
+            await self._place(job, spec, plan.place, suitable, result=result)
         if plan.conclude is not None:
             await self._conclude(job.id, plan.conclude, result)
         return result
@@ -96,47 +98,62 @@ class Evaluator:
             self._auction.forget(job_id, conclusion.version)
 
     async def _place(
-        self, job: JobView, placements: Sequence[Placement], nodes: Mapping[NodeID, NodeNow], result: Look
+        self,
+        job: JobView,
+        spec: JobSpec,
+        placements: Sequence[Placement],
+        nodes: Mapping[NodeID, NodeNow],
+        *,
+        result: Look,
     ) -> None:
         if len(placements) == 1:
-            await self._place_one(job, placements[0], nodes, result)
+            await self._place_one(job, spec, placements[0], nodes, result=result)
             return
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def one(placement: Placement) -> None:
             async with gate:
-                await self._place_one(job, placement, nodes, result)
+                await self._place_one(job, spec, placement, nodes, result=result)
 
         async with asyncio.TaskGroup() as group:
             for placement in placements:
                 group.create_task(one(placement), name=f"place {placement.execution_id}")
 
     async def _place_one(
-        self, job: JobView, placement: Placement, nodes: Mapping[NodeID, NodeNow], result: Look
+        self,
+        job: JobView,
+        spec: JobSpec,
+        placement: Placement,
+        nodes: Mapping[NodeID, NodeNow],
+        *,
+        result: Look,
     ) -> None:
-        held = await self._auction.hold(job, placement, nodes)
+        held = await self._auction.hold(job, spec, placement, nodes)
         if held.bid is None:
             result.missing.append(placement)
             result.reasons.update(held.reasons)
             return
-        record = self._assignment(job, placement, held.bid)
+        if job.spec.version != spec.version or job.over:
+            self._auction.withdraw(held.bid.node_id, placement.execution_id)
+            return
+        record = self._assignment(spec, placement, held.bid)
         key = desired_key(placement.execution_id, held.bid.node_id)
         if not await self._write(self._records.create(key, record), result):
             self._auction.withdraw(held.bid.node_id, placement.execution_id)
 
-    def _assignment(self, job: JobView, placement: Placement, bid: Bid) -> Desired:
+    def _assignment(self, spec: JobSpec, placement: Placement, bid: Bid) -> Desired:
         return Desired(
             execution_id=placement.execution_id,
-            job_id=job.id,
+            job_id=spec.id,
             node_id=bid.node_id,
-            version=job.spec.version,
+            version=spec.version,
             partition=placement.partition,
             attempt=placement.attempt,
             wish=Wish.RUN,
             bid_id=bid.bid_id,
             requester=self._me,
             nonce=self.nonce(),
-            job=job.spec,
+            job=spec,
         )
 
     async def _write(self, write: Awaitable[int], result: Look) -> bool:

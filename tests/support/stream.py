@@ -1,0 +1,67 @@
+"""The state stream of a simulated world: a dict with revisions.
+
+It says what `ports.Records` promises and nothing of NATS; `check_records` runs against it and against the
+real one, so that it cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bacalhau_nats.domain.facts import Fact, Key, Kind, Record
+from bacalhau_nats.errors import Conflict
+
+
+class Stream:
+    """All facts of one world, and who listens."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.facts: list[Fact] = []
+        self.last: dict[Key, Fact] = {}
+        self.listeners: list[Callable[[Fact], None]] = []
+
+    @property
+    def seq(self) -> int:
+        return len(self.facts)
+
+    def write(self, key: Key, record: Record, revision: int | None) -> int:
+        if revision == 0 and key.kind is Kind.DESIRED:
+            taken = any(k.kind is Kind.DESIRED and k.owner == key.owner for k in self.last)
+        else:
+            taken = revision is not None and self._revision(key) != revision
+        if taken:
+            msg = f"{key} has moved on"
+            raise Conflict(msg)
+        fact = Fact(key, self.seq + 1, int(self._now() * 1e9), record)
+        self.facts.append(fact)
+        self.last[key] = fact
+        for listener in self.listeners:
+            listener(fact)
+        return fact.seq
+
+    def _revision(self, key: Key) -> int:
+        found = self.last.get(key)
+        return found.seq if found else 0
+
+
+class MemoryRecords:
+    """`ports.Records` over a Stream, without any trouble."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    async def create(self, key: Key, record: Record) -> int:
+        return self.stream.write(key, record, 0)
+
+    async def update(self, key: Key, record: Record, revision: int) -> int:
+        return self.stream.write(key, record, revision)
+
+    async def put(self, key: Key, record: Record) -> int:
+        return self.stream.write(key, record, None)
+
+    async def get(self, key: Key) -> Fact | None:
+        return self.stream.last.get(key)
+
+    async def last_seq(self) -> int:
+        return self.stream.seq
