@@ -65,7 +65,7 @@ class Lane:
         self.busy = done = self._loop.create_future()
         self._jobs.put((work, done))
         try:
-            answer = await asyncio.shield(done)
+            answer: _Answer = await asyncio.shield(done)
             for tap in self._taps:
                 await tap.drain()
         except BaseException:
