@@ -1,0 +1,60 @@
+"""``/api/v1/orchestrator/nodes``: list, describe, approve, reject and forget nodes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bacalhau_nats.domain.draft import text
+from bacalhau_nats.gateway.http import docs
+from bacalhau_nats.gateway.http.jobs import query_of, selector
+from bacalhau_nats.gateway.http.wire import Json, answer, body_of
+from bacalhau_nats.gateway.nodes import Nodes
+
+PREFIX = "/api/v1/orchestrator/nodes"
+_put_node = body_of("PutNodeRequest", {"Action": text, "Message": text, "NodeID": text, "Namespace": text})
+
+
+class NodeRoutes:
+    """The routes about nodes."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    def router(self) -> APIRouter:
+        """Give the routes with their documentation."""
+        routes = APIRouter(prefix=PREFIX, tags=["nodes"])
+        lists = docs.query("labels", "filter-approval", "filter-status", "limit", "order_by", "reverse")
+        act = docs.takes("`approve`, `reject` or `delete`", {"Action": "approve"})
+        for path, endpoint, methods, summary, extra in (
+            ("", self.list_nodes, ["GET"], "List nodes", lists),
+            ("/{node_id}", self.describe, ["GET"], "Describe a node", None),
+            ("/{node_id}", self.decide, ["PUT"], "Approve, reject or forget a node", act),
+        ):
+            routes.add_api_route(path, endpoint, methods=methods, summary=summary, openapi_extra=extra)
+        return routes
+
+    async def list_nodes(self, request: Request) -> Response:
+        """List nodes by labels, approval and connection."""
+        query = await query_of(request)
+        found = await self._nodes.nodes(
+            labels=selector(query),
+            approval=query.text("filter-approval"),
+            status=query.text("filter-status"),
+            order_by=query.text("order_by"),
+            reverse=query.boolean("reverse"),
+            limit=query.uint32("limit"),
+        )
+        return answer(request, {"NextToken": "", "Nodes": found})
+
+    async def describe(self, request: Request, node_id: str) -> Response:
+        """Describe the node whose id is, or starts with, the one given."""
+        await query_of(request)
+        return answer(request, {"Node": await self._nodes.node(node_id)})
+
+    async def decide(self, request: Request, node_id: str) -> Response:
+        """Decide about a node."""
+        body: Json = await _put_node(request)
+        await self._nodes.decide(node_id, body.get("Action", ""), body.get("Message", ""))
+        return answer(request, {"Success": True})
