@@ -12,33 +12,26 @@ by direct gets, and the subscription ends with the iteration.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import nats.errors
 
-from bacalhau_nats.errors import BusTimeout, Unavailable
 from bacalhau_nats.messages import LogChunk
-from bacalhau_nats.messaging import codec, jsapi
+from bacalhau_nats.messaging import codec, stored
 from bacalhau_nats.messaging.bus import Bus, Msg, Subscription
 from bacalhau_nats.messaging.log_chunks import data_of, without_head
+from bacalhau_nats.messaging.stored import patiently
 from bacalhau_nats.messaging.subjects import LOG
-
-log = logging.getLogger(__name__)
+from bacalhau_nats.messaging.topology import LOGS
 
 OUTPUT = ("stdout", "stderr")
-_LOGS = "LOGS"
 _BATCH, _BATCH_BYTES = 256, 4 * 1024 * 1024
-_READ_WAIT = 10.0  # seconds for a batch
 _HEARD_MOST = 2048  # live chunks that wait for a slow reader; beyond it they are read back from the stream
-_RETRY = 0.1  # seconds
 _PATIENCE = 30.0  # seconds without the bus before a reader is told
 _HOLE_TRIES = 3  # a chunk is heard a moment before it is stored
-T = TypeVar("T")
 _TYPES = codec.by_name(LogChunk)
 
 
@@ -165,8 +158,8 @@ class _Reading:
 
     async def rest(self) -> AsyncIterator[LogChunk]:
         """Give what is stored and was not heard; reads nothing again when there is no such thing."""
-        last = await self._patiently(lambda: _last_chunks(self._bus, self._subject))
-        if last is not None and await self._patiently(self._last_seq) <= max(
+        last = await patiently(lambda: _last_chunks(self._bus, self._subject), _PATIENCE)
+        if last is not None and await patiently(self._last_seq, _PATIENCE) <= max(
             (seq for seq, _ in last), default=0
         ):
             ends = [(chunk.offset + len(data_of(chunk)), chunk) for _, chunk in last]
@@ -181,9 +174,9 @@ class _Reading:
 
     async def stored(self) -> AsyncIterator[LogChunk]:
         """Give what is stored and has not been given yet, up to what the leader has now."""
-        target = await self._patiently(self._last_seq)
+        target = await patiently(self._last_seq, _PATIENCE)
         while self._seq < target:
-            for seq, chunk in await self._patiently(lambda: self._batch(target)):
+            for seq, chunk in await patiently(lambda: self._batch(target), _PATIENCE):
                 self._seq = seq
                 fresh = self._fresh(chunk) if chunk is not None else None
                 if fresh is not None:
@@ -201,15 +194,7 @@ class _Reading:
         return without_head(chunk, begin - chunk.offset)
 
     async def _last_seq(self) -> int:
-        # From the leader of the stream: a replica that answers a direct get may not have the end yet.
-        stream = self._bus.cell.stream(_LOGS)
-        try:
-            answer = await jsapi.call(self._bus, f"STREAM.MSG.GET.{stream}", {"last_by_subj": self._subject})
-        except jsapi.JetStreamRefused as refused:
-            if refused.code in jsapi.NOT_FOUND:
-                return 0
-            raise Unavailable(f"The log stream cannot be read: {refused}") from refused
-        return int(answer["message"]["seq"])
+        return await stored.last_seq(self._bus, self._bus.cell.stream(LOGS), self._subject)
 
     async def _batch(self, target: int) -> list[tuple[int, LogChunk | None]]:
         """Read the next chunks; when there are none up to ``target`` (forgotten since), its end alone."""
@@ -224,17 +209,6 @@ class _Reading:
             return [(target, None)]
         return found
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until the bus answers. Raises Unavailable after 30 seconds without it."""
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
-        while True:
-            try:
-                return await ask()
-            except Unavailable:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            await asyncio.sleep(_RETRY)
-
 
 async def _last_chunks(bus: Bus, subject: str) -> list[tuple[int, LogChunk]] | None:
     """Give the last stored chunk of each subject; None when there are too many subjects to ask for."""
@@ -245,12 +219,8 @@ async def _last_chunks(bus: Bus, subject: str) -> list[tuple[int, LogChunk]] | N
 
 
 async def _direct_get(bus: Bus, body: dict[str, Any]) -> tuple[list[tuple[int, LogChunk | None]], str]:
-    subject = f"{jsapi.API}.DIRECT.GET.{bus.cell.stream(_LOGS)}"
-    messages = await bus.request_batch(subject, json.dumps(body).encode(), within=_READ_WAIT)
-    status = (messages.pop().headers or {}).get("Status", "")
-    if status not in {"204", "404", "413"}:
-        raise BusTimeout(f"The log stream cannot be read (status {status}).")
-    return [(int((msg.headers or {})[codec.SEQUENCE]), _chunk_of(msg)) for msg in messages], status
+    messages, status = await stored.direct_get(bus, bus.cell.stream(LOGS), body)
+    return [(stored.sequence(msg), _chunk_of(msg)) for msg in messages], status
 
 
 def _chunk_of(msg: Msg) -> LogChunk | None:

@@ -16,6 +16,7 @@ from bacalhau_nats.messaging.logs import LogWriter, last_offsets, read_logs
 from bacalhau_nats.messaging.subjects import LOG, Cell
 from bacalhau_nats.messaging.topology import ensure
 from bacalhau_nats.testing.server import NatsServer
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 
@@ -100,19 +101,18 @@ async def test_a_line_reaches_its_follower_at_once(bus, capsys):
 
     async def follow():
         async for chunk in read_logs(bus, "j", "e", follow=True, ended=ended):
-            took.append((time.time_ns() - int(chunk.text)) / 1e6)
+            took.append((time.time_ns() - int(chunk.text)) / 1e6)  # noqa: PERF401 - as they come
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         tasks.create_task(follow())
         for number in range(100):
             await log.write("stdout", str(time.time_ns()).encode())
-            while len(took) <= number:
-                await asyncio.sleep(0.0005)
+            await eventually(lambda number=number: len(took) > number)
         await log.close()
         ended.set()
     took.sort()
     with capsys.disabled():
-        print(f"\nline to follower: p50 {took[50]:.1f} ms, p99 {took[98]:.1f} ms")
+        print(f"\nline to follower: p50 {took[50]:.1f} ms, p99 {took[98]:.1f} ms")  # noqa: T201 - a measurement for people
     assert took[50] < 50
 
 
@@ -226,12 +226,11 @@ async def test_a_follower_that_missed_chunks_reads_them_back(bus):
 
     async def follow():
         async for chunk in read_logs(bus, "j", "e", follow=True, ended=ended):
-            got.append(chunk)
+            got.append(chunk)  # noqa: PERF401 - as they come
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         tasks.create_task(follow())
-        while not got:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: got)
         (subscription,) = [s for s in bus.client._subs.values() if s.subject.startswith("bacalhau.test.log")]
         callback, subscription._cb = subscription._cb, _deaf
         await bus.request(subject, chunks[1].to_json(), within=2)
@@ -239,8 +238,7 @@ async def test_a_follower_that_missed_chunks_reads_them_back(bus):
         await bus.flush()
         subscription._cb = callback
         await bus.request(subject, chunks[3].to_json(), within=2)
-        while len(got) < 4:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: len(got) == 4)
         ended.set()
     assert _bytes(got) == b"00\n01\n02\n03\n"
 
