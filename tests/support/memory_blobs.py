@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,9 @@ class MemoryBlobs:
     async def put(self, name: str, source: Path | bytes) -> int:
         if self.full:
             raise StorageFull("the stream is full")
-        self.stored[name] = source if isinstance(source, bytes) else source.read_bytes()
+        self.stored[name] = (
+            source if isinstance(source, bytes) else await asyncio.to_thread(source.read_bytes)
+        )
         return len(self.stored[name])
 
     async def get(self, name: str) -> AsyncIterator[bytes]:

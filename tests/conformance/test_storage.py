@@ -1,0 +1,118 @@
+"""The storages that come with the project do what every storage must."""
+
+import base64
+import hashlib
+
+import pytest
+
+from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.spec import SpecConfig
+from bacalhau_nats.plugins import STORAGE, find
+from bacalhau_nats.ports import Health, PluginContext, Volume
+from bacalhau_nats.testing.storage import StorageCase, check_storage
+from tests.support.http_server import http_server, says
+from tests.support.memory_blobs import MemoryBlobs
+from tests.support.tar import member, tar_gz
+
+
+def spec(**params):
+    return SpecConfig(type="x", params=params)
+
+
+def data_url(data, media_type=""):
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+async def test_inline(tmp_path):
+    archive, large = tar_gz(member("a/b", b"1"), member("c", b"2")), b"x" * 100_000
+    digest = hashlib.sha256(large).hexdigest()
+    context = PluginContext("test", NodeID("n"), tmp_path, blobs=MemoryBlobs(**{digest: large}))
+    await check_storage(
+        find(STORAGE, "inline"),
+        context,
+        [
+            StorageCase(spec(URL=data_url(b"hello")), b"hello"),
+            StorageCase(spec(url=data_url(archive, "application/gzip")), {"a/b": b"1", "c": b"2"}),
+            StorageCase(spec(Digest=f"sha256:{digest}", MediaType="application/wasm", Size=100_000), large),
+        ],
+        [spec(), spec(URL="http://x/"), spec(URL=data_url(b"no archive", "application/gzip"))],
+    )
+
+
+async def test_urldownload(tmp_path):
+    async with http_server() as server:
+        url = server.on("/data.csv", says(b"1,2,3"))
+        missing = server.on("/missing", says(b"", "404 Not Found"))
+        await check_storage(
+            find(STORAGE, "urldownload"),
+            PluginContext("test", NodeID("n"), tmp_path),
+            [StorageCase(spec(URL=url), b"1,2,3", target="/in", placed="/in/data.csv")],
+            [spec(URL=missing), spec(URL="ftp://x/y"), spec()],
+        )
+
+
+@pytest.mark.parametrize("name", ["local", "localDirectory"])
+async def test_local(name, tmp_path):
+    (tmp_path / "data/sub").mkdir(parents=True)
+    (tmp_path / "data/sub/file").write_bytes(b"1")
+    await check_storage(
+        find(STORAGE, name),
+        PluginContext(
+            "test", NodeID("n"), tmp_path / "node", {"AllowListedLocalPaths": [f"{tmp_path}/data/**:rw"]}
+        ),
+        [
+            StorageCase(spec(SourcePath=f"{tmp_path}/data"), {"sub/file": b"1"}),
+            StorageCase(spec(SourcePath=f"{tmp_path}/data/sub/file", ReadWrite="true"), b"1", writable=True),
+        ],
+        [spec(SourcePath=str(tmp_path)), spec(SourcePath=f"{tmp_path}/data/missing"), spec()],
+    )
+
+
+class _Careless:
+    """Gives everybody the same file, in the folder of whoever came first."""
+
+    def __init__(self, flaw):
+        self.flaw = flaw
+        self.made = None
+
+    async def check(self):
+        return Health(ok=self.flaw != "ill", why="no disk")
+
+    def refuses(self, source):
+        return "never" if self.flaw == "refuses" else ""
+
+    async def fetch(self, source, target, into, logs):
+        if self.flaw != "shares" or self.made is None or not self.made.exists():
+            into.mkdir(parents=True)
+            self.made = into / "file"
+            self.made.write_bytes(b"wrong" if self.flaw == "content" else b"right")
+        return Volume(self.made, "/elsewhere" if self.flaw == "target" else target, self.flaw != "writable")
+
+
+@pytest.mark.parametrize(
+    ("flaw", "said"),
+    [
+        ("ill", "no disk"),
+        ("refuses", "never"),
+        ("content", "wrong"),
+        ("target", "/elsewhere"),
+        ("writable", "read_only"),
+        ("shares", "took away"),
+        ("broken", "should fail"),
+    ],
+)
+async def test_the_suite_catches_a_storage_that_is(flaw, said, tmp_path):
+    class Opened:
+        async def __aenter__(self):
+            return _Careless(flaw)
+
+        async def __aexit__(self, *_):
+            return None
+
+    with pytest.raises(AssertionError, match=said):
+        await check_storage(
+            lambda _: Opened(),
+            PluginContext("test", NodeID("n"), tmp_path),
+            [StorageCase(spec(), b"right")],
+            [spec(Broken=True)],
+        )

@@ -1,0 +1,77 @@
+"""The cache stays within its bound and never takes what may be in use."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from bacalhau_nats.storage.cache import GRACE, BlobCache
+
+
+class Now:
+    value = 10_000.0
+
+    def __call__(self):
+        return self.value
+
+
+async def put(cache, data, spare):
+    async def content():
+        yield data
+
+    return await cache.get(hashlib.sha256(data).hexdigest(), len(data), content, spare)
+
+
+@pytest.fixture
+def now():
+    return Now()
+
+
+@pytest.fixture
+def cache(tmp_path, now):
+    made = BlobCache(tmp_path / "cache", 100, monotonic=now)
+    made.load()
+    return made
+
+
+async def test_the_longest_unused_makes_room(cache, now, tmp_path):
+    first = await put(cache, b"1" * 40, tmp_path)
+    now.value += 1
+    second = await put(cache, b"2" * 40, tmp_path)
+    now.value += 1
+    await put(cache, b"1" * 40, tmp_path)  # used again
+    now.value += GRACE
+    third = await put(cache, b"3" * 40, tmp_path)
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+async def test_what_was_handed_out_lately_stays(cache, now, tmp_path):
+    paths = [await put(cache, bytes([n]) * 50, tmp_path) for n in (1, 2)]
+    now.value += GRACE - 1
+    spare = await put(cache, b"3" * 50, tmp_path / "spare")
+    assert all(path.exists() for path in paths)
+    assert spare.parent == tmp_path / "spare"
+
+
+async def test_a_cancelled_download_gives_its_room_back(cache, tmp_path):
+    async def stuck():
+        yield b"4"
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(cache.get("0" * 64, 100, stuck, tmp_path))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    path = await put(cache, b"5" * 100, tmp_path / "spare")
+    assert path.parent == tmp_path / "cache"
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+async def test_a_restarted_process_knows_what_is_there(cache, now, tmp_path):
+    path = await put(cache, b"6" * 90, tmp_path)
+    later = BlobCache(tmp_path / "cache", 100, monotonic=now)
+    later.load()
+    new = await put(later, b"7" * 90, tmp_path / "spare")
+    assert new.parent == tmp_path / "cache"
+    assert not path.exists()
