@@ -29,7 +29,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from bacalhau_nats.errors import InvalidSettings, StorageFull
+from bacalhau_nats.errors import BusTimeout, InvalidSettings, StorageFull
 from bacalhau_nats.messaging import jsapi
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.subjects import EVALUATE, FACT, LOG, ROOT, Cell, encode
@@ -44,6 +44,7 @@ ACK_WAIT_SECONDS = 15.0
 
 _DAY = 24 * 3600
 _NAME_IN_USE = 10058
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,12 @@ class Topology:
 
 
 def streams(cell: Cell, topology: Topology) -> tuple[StreamConfig, StreamConfig, StreamConfig]:
-    """Give the streams of a cell."""
-    state = StreamConfig(
+    """Give the streams of a cell: STATE, NUDGES, LOGS."""
+    return _state(cell, topology), _nudges(cell, topology), _logs(cell, topology)
+
+
+def _state(cell: Cell, topology: Topology) -> StreamConfig:
+    return StreamConfig(
         name=cell.stream(STATE),
         description="Facts: what is wanted and what is so. The last message of a subject is the record.",
         subjects=cell.facts(),
@@ -75,7 +80,10 @@ def streams(cell: Cell, topology: Topology) -> tuple[StreamConfig, StreamConfig,
         allow_msg_ttl=True,
         republish=RePublish(src=f"{ROOT}.{encode(cell.name)}.>", dest=FACT.any(cell=cell.name)),
     )
-    nudges = StreamConfig(
+
+
+def _nudges(cell: Cell, topology: Topology) -> StreamConfig:
+    return StreamConfig(
         name=cell.stream(NUDGES),
         description="Nudges: look at this job again. One per job.",
         subjects=[EVALUATE.any(cell=cell.name)],
@@ -85,7 +93,10 @@ def streams(cell: Cell, topology: Topology) -> tuple[StreamConfig, StreamConfig,
         discard=DiscardPolicy.OLD,
         max_msgs_per_subject=1,
     )
-    logs = StreamConfig(
+
+
+def _logs(cell: Cell, topology: Topology) -> StreamConfig:
+    return StreamConfig(
         name=cell.stream(LOGS),
         description="Output of executions, chunk by chunk.",
         subjects=[LOG.any(cell=cell.name)],
@@ -99,7 +110,6 @@ def streams(cell: Cell, topology: Topology) -> tuple[StreamConfig, StreamConfig,
         # Output may lose its last moments in a power cut; that buys a sixfold rate. Refused for replicas.
         persist_mode=PersistMode.ASYNC if topology.replicas == 1 else None,
     )
-    return state, nudges, logs
 
 
 def requesters() -> ConsumerConfig:
@@ -125,9 +135,16 @@ async def ensure(bus: Bus, topology: Topology | None = None) -> None:
     Raises InvalidSettings when a stream cannot be made or changed as configured, StorageFull when the
     server has no room for it, and Unavailable when JetStream is not there.
     """
-    for config in streams(bus.cell, topology or Topology()):
-        await _ensure_stream(bus, config)
-    await ensure_requesters(bus)
+    for attempt in range(_ATTEMPTS):
+        try:
+            for config in streams(bus.cell, topology or Topology()):
+                await _ensure_stream(bus, config)
+            await ensure_requesters(bus)
+        except BusTimeout:  # a cluster that has just been started elects before it answers
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 async def ensure_nudges(bus: Bus, topology: Topology | None = None) -> str:
@@ -135,8 +152,7 @@ async def ensure_nudges(bus: Bus, topology: Topology | None = None) -> str:
 
     Gives the time of its creation, by which a new queue is told from the old one.
     """
-    _, nudges, _ = streams(bus.cell, topology or Topology())
-    created = await _ensure_stream(bus, nudges)
+    created = await _ensure_stream(bus, _nudges(bus.cell, topology or Topology()))
     await ensure_requesters(bus)
     return created
 
