@@ -37,7 +37,7 @@ from bacalhau_nats.executors.docker_settings import DockerSettings, read_setting
 from bacalhau_nats.ports import Health, LogSink, Outcome, PluginContext, Stream, Work
 
 _CANCEL_LIMIT = 1.9  # seconds a cancelled run waits for its container to be gone
-_CLOSE_LIMIT = 15.0  # seconds closing waits for removals under way
+_CLOSE_LIMIT = 5.0  # seconds closing waits for removals under way
 _REMOVE_TRIES = 5
 _REMOVE_PAUSE = 0.5  # seconds before the second try, doubled each time
 _GONE = frozenset({"removing", "dead"})
@@ -123,14 +123,13 @@ class DockerExecutor:
 
     async def close(self) -> None:
         """Finish the removals under way and let the reaper go."""
+        late: set[asyncio.Task[None]] = set()
         if self._background:
             _, late = await asyncio.wait(self._background, timeout=_CLOSE_LIMIT)
             for task in late:
                 task.cancel()
-            # With containers left behind the reaper is still wanted: it sees this process end and tries again.
-            if self._reaper is not None and not late:
-                await asyncio.to_thread(self._reaper.dismiss)
-        elif self._reaper is not None:
+        # With containers left behind the reaper is still wanted: it sees this process end and tries again.
+        if self._reaper is not None and not late:
             await asyncio.to_thread(self._reaper.dismiss)
         self._link.close()
 

@@ -8,7 +8,7 @@ this module imports the SDK (about a tenth of a second), which is why nobody imp
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -17,8 +17,10 @@ import docker.errors
 import docker.utils
 import requests
 import urllib3.exceptions
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 
 from bacalhau_nats.executors.docker_errors import EngineError, EngineGone, NoSuchImage
+from bacalhau_nats.executors.docker_transport import mend
 
 _CHUNK = 65536
 _PROBE_TIMEOUT = 2  # seconds for questions that a healthy engine answers in milliseconds
@@ -61,14 +63,13 @@ class Source:
 class Engine:
     """One Docker engine. Every method blocks; raises EngineError, or EngineGone when nobody answers."""
 
-    def __init__(self, host: str = "", *, connections: int = 32) -> None:
+    def __init__(self, host: str = "", *, connections: int = 128) -> None:
         with _translating():
             address = {"base_url": host} if host else docker.utils.kwargs_from_env()
-            # The address is probed with a short timeout: an engine that hangs must not hang the node.
-            self._api = docker.APIClient(
-                **address, version="auto", timeout=_PROBE_TIMEOUT, max_pool_size=connections
-            )
-        self._api.timeout = _CALL_TIMEOUT
+            # Asked with a short timeout: an engine that hangs must not hang the node.
+            with closing(_client(address, MINIMUM_DOCKER_API_VERSION, _PROBE_TIMEOUT, 1)) as probe:
+                version = str(probe.version(api_version=False)["ApiVersion"])
+            self._api = _client(address, version, _CALL_TIMEOUT, connections)
 
     def ping(self) -> None:
         """Ask whether the engine is there."""
@@ -77,11 +78,12 @@ class Engine:
             answer.raise_for_status()
 
     def create(self, name: str, config: Mapping[str, Any]) -> None:
-        """Create a container, in place of a stale one of that name. Raises NoSuchImage."""
+        """Create a container, in place of a stale one with the same labels. Raises NoSuchImage."""
         try:
             self._create(name, config)
         except EngineError as error:
-            if error.status != _STATUS_CONFLICT:
+            stale = self.inspect(name) if error.status == _STATUS_CONFLICT else None
+            if stale is None or stale["Config"]["Labels"] != config["Labels"]:
                 raise
             self.remove(name)
             self._create(name, config)
@@ -190,6 +192,13 @@ class Engine:
 
     def _url(self, path: str) -> str:
         return f"{self._api.base_url}/v{self._api.api_version}/{path}"
+
+
+def _client(address: Mapping[str, Any], version: str, timeout: int, connections: int) -> docker.APIClient:
+    # With an explicit version the SDK asks nothing yet, so that its transport can be exchanged before.
+    api = docker.APIClient(**address, version=version, timeout=timeout)
+    mend(api, connections)
+    return api
 
 
 def _checked(answer: requests.Response) -> Source:

@@ -25,6 +25,7 @@ _REFUSAL = (
     "manifest unknown",
     "no matching manifest",
     "unauthorized",
+    "no basic auth credentials",
     "denied",
     "does not exist",
     "not found",
@@ -114,7 +115,7 @@ class Images:
             await self._stream(image, pull)
             pull.say(f"pulled image {image} in {time.monotonic() - began:.1f} s")
         except EngineError as error:
-            raise _pull_failed(image, error) from error
+            raise pull_failed(image, error) from error
         finally:
             if self._pulls.get(image) is pull:
                 del self._pulls[image]
@@ -147,7 +148,8 @@ class _Lines:
                 yield json.loads(line)
 
 
-def _pull_failed(image: str, error: EngineError) -> WorkFailed:
+def pull_failed(image: str, error: EngineError) -> WorkFailed:
+    """Say what a failed pull means: a refusal is the job's, anything else may be over soon."""
     words = str(error).lower()
     message = f"docker engine: cannot pull image {image}: {error}"
     if isinstance(error, EngineGone):

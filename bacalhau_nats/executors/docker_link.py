@@ -115,7 +115,7 @@ def _connect(host: str) -> Engine:
     # Imported in the thread: a node that never has a Docker engine does not pay for its client.
     from bacalhau_nats.executors.docker_engine import Engine  # noqa: PLC0415 - see above
 
-    return Engine(host, connections=_CALLS)
+    return Engine(host)
 
 
 def _forget(reading: asyncio.Future[bytes]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import show_bytes
-from bacalhau_nats.executors.docker_errors import EngineError, NoSuchImage, work_failed
+from bacalhau_nats.executors.docker_errors import EngineError, EngineGone, NoSuchImage, work_failed
 from bacalhau_nats.executors.docker_link import EngineLink
 from bacalhau_nats.executors.docker_output import Output
 from bacalhau_nats.ports import Failure, Outcome, WorkFailed
@@ -41,6 +41,7 @@ class ContainerRun:
         self._given_up = threading.Event()
         self._step: asyncio.Future[Any] | None = None
         self._source: Source | None = None
+        self._mine = False  # a container of that name exists, or may exist, and is this run's
 
     async def launch(self, config: Mapping[str, Any]) -> None:
         """Create, attach and start it. Raises NoSuchImage, and WorkFailed for whatever else."""
@@ -96,6 +97,8 @@ class ContainerRun:
         if self._source is not None:
             # Before killing: while somebody is attached who does not read, the engine cannot.
             await self._link.end(self._source)
+        if not self._mine:
+            return
         if grace:
             await self._terminate(grace)
         await self._link.call(lambda engine: engine.remove(self._name))
@@ -123,14 +126,23 @@ class ContainerRun:
 
     def _launch(self, engine: Engine, config: Mapping[str, Any] | None) -> None:
         if config is not None:
-            engine.create(self._name, config)
+            self._create(engine, config)
+        self._mine = True
         if self._given_up.is_set():
             return
         self._source = engine.attach(self._name)
         if not self._given_up.is_set():
             engine.start(self._name)
 
+    def _create(self, engine: Engine, config: Mapping[str, Any]) -> None:
+        try:
+            engine.create(self._name, config)
+        except EngineGone:
+            self._mine = True  # it may have been created, only the answer was lost
+            raise
+
     def _replay(self, engine: Engine) -> None:
+        self._mine = True
         self._source = engine.logs(self._name)
 
     def _opened(self) -> Source:

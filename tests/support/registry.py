@@ -43,7 +43,8 @@ class Registry:
             def do_GET(self) -> None:
                 registry.answer(self)
 
-            do_HEAD = do_GET
+            def do_HEAD(self) -> None:
+                registry.answer(self)
 
             def log_message(self, *args: Any) -> None:
                 pass
