@@ -11,7 +11,6 @@ other. Bulky traffic gets a connection of its own, by connecting another Bus.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 import logging
 import ssl
@@ -183,7 +182,7 @@ class Bus:
 
         async def receive(msg: Msg) -> None:
             pending = handler(msg)
-            if inspect.isawaitable(pending):
+            if pending is not None:
                 await pending
 
         return await self.client.subscribe(subject, cb=receive)
@@ -259,6 +258,8 @@ async def connect(
     servers = [urls] if isinstance(urls, str) else list(urls)
     client = Client()
     link = Link(client, servers)
+    if creds is not None:
+        link.check_credentials(str(creds))
     options: dict[str, Any] = {
         "token": token,
         "user": user,

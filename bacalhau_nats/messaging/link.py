@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 
-from bacalhau_nats.errors import Forbidden, Unavailable, UnsupportedServer
+from bacalhau_nats.errors import Forbidden, InvalidSettings, Unavailable, UnsupportedServer
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,17 @@ class Link:
         self.on_back: Callable[[], None] = _nothing
         self.is_open = False
         self.last_error: Exception | None = None
+
+    @staticmethod
+    def check_credentials(path: str) -> None:
+        """Say at once what is missing. Raises InvalidSettings."""
+        if not Path(path).is_file():
+            raise InvalidSettings(f"There is no NATS credentials file {path}.", hint="Correct the path.")
+        if find_spec("nkeys") is None:
+            raise InvalidSettings(
+                "A NATS credentials file needs the package nkeys, which is not installed.",
+                hint="pip install 'nats-py[nkeys]'",
+            )
 
     async def open(self, name: str, within: float, options: dict[str, Any]) -> None:
         """Connect. Raises Unavailable, Forbidden, UnsupportedServer."""

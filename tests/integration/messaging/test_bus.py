@@ -13,6 +13,7 @@ from bacalhau_nats.errors import (
     BusTimeout,
     Forbidden,
     InternalError,
+    InvalidSettings,
     NoResponders,
     NotFound,
     Unavailable,
@@ -41,6 +42,12 @@ async def test_a_wrong_token_is_refused_at_once(cell: Cell):
                 pass
         async with connect(server.url, cell=cell, name="t", token="right") as bus:
             assert bus.connected
+
+
+async def test_missing_credentials_are_said_at_once(server: NatsServer, cell: Cell, tmp_path):
+    with pytest.raises(InvalidSettings, match="no NATS credentials file"):
+        async with connect(server.url, cell=cell, name="t", creds=tmp_path / "me.creds"):
+            pass
 
 
 async def test_a_server_that_ignores_the_fence_is_refused(server: NatsServer, cell: Cell, monkeypatch):
@@ -199,3 +206,28 @@ async def test_leaving_lets_a_running_handler_finish(server: NatsServer, cell: C
         await started.wait()
     assert done.is_set()
     assert not caplog.records
+
+
+async def test_leaving_does_not_wait_for_ever(server: NatsServer, cell: Cell):
+    started = asyncio.Event()
+
+    async def handler(_beat: Heartbeat) -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(3):
+        async with connect(server.url, cell=cell, name="t", drain_timeout=0.2) as bus:
+            await bus.subscribe(HEARTBEAT.any(cell=cell.name), [Heartbeat], handler)
+            await bus.flush()
+            await bus.publish(HEARTBEAT(cell=cell.name, node="n"), Heartbeat())
+            await started.wait()
+    assert bus.client.is_closed
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_leaving_while_the_server_is_away_is_quick(own_server: NatsServer, cell: Cell):
+    async with asyncio.timeout(5):
+        async with connect(own_server.url, cell=cell, name="t") as bus:
+            await own_server.kill()
+            await eventually(lambda: not bus.connected)
+    assert bus.client.is_closed
