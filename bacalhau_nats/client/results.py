@@ -143,9 +143,7 @@ async def _put_together(results: Sequence[Result], files: Sequence[Path], wanted
             else:
                 await asyncio.to_thread(shutil.copyfile, part.file, part.folder / part.file.name)
         plan = await asyncio.to_thread(merge.plan, parts, only=wanted.path)
-        await asyncio.to_thread(
-            merge.carry_out, plan, stage / "merged", wanted.into, replace=wanted.replace
-        )
+        await asyncio.to_thread(merge.carry_out, plan, stage / "merged", wanted.into, replace=wanted.replace)
     finally:
         await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
     return Downloaded(wanted.into, results=len(parts), files=len(plan.files), clashes=plan.clashes)

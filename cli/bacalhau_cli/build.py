@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from bacalhau_cli import shorthand
+from bacalhau_cli.exits import WrongFlags
 from bacalhau_cli.shorthand import Wire
 from bacalhau_nats.errors import InvalidSpec
 
@@ -23,10 +24,10 @@ _NO_STATE: Wire = {
 
 
 def docker_job(image: str, command: Sequence[str], flags: Mapping[str, Any]) -> Job:
-    """Build the job of ``docker run IMAGE [COMMAND…]``. Raises InvalidSpec."""
+    """Build the job of ``docker run IMAGE [COMMAND…]``. Raises WrongFlags."""
     workdir = flags["workdir"]
     if workdir and not workdir.startswith("/"):
-        raise InvalidSpec(f"workdir {workdir!r} must be absolute", hint=f"write /{workdir}")
+        raise WrongFlags(f"workdir {workdir!r} must be absolute", hint=f"write /{workdir}")
     params = {
         "Image": image,
         "Entrypoint": shorthand.split(flags["entrypoint"]) or None,
@@ -38,7 +39,7 @@ def docker_job(image: str, command: Sequence[str], flags: Mapping[str, Any]) -> 
 
 
 def wasm_job(module: str, arguments: Sequence[str], flags: Mapping[str, Any]) -> Job:
-    """Build the job of ``wasm run MODULE [ARG…]``; local modules are read. Raises InvalidSpec."""
+    """Build the job of ``wasm run MODULE [ARG…]``; local modules are read. Raises WrongFlags."""
     entry, entry_input = shorthand.entry_module(module)
     imports = [shorthand.import_module(text) for text in shorthand.split(flags["import_modules"])]
     params = {
@@ -47,17 +48,27 @@ def wasm_job(module: str, arguments: Sequence[str], flags: Mapping[str, Any]) ->
         "Parameters": list(arguments) or None,
         "ImportModules": [name for name, _ in imports] or None,
     }
+    given = [shorthand.input_source(text)["Target"] for text in flags["input"]]
+    for name, found in ((entry, entry_input), *imports):
+        if found is None and name not in given:
+            raise WrongFlags(
+                f"module {name!r} is neither a file here nor the target of an --input",
+                hint="give a file, a URI as for --input, or an --input that brings it",
+            )
     brought = [entry_input, *(found for _, found in imports)]
     return _job({"Type": "wasm", "Params": params}, [found for found in brought if found], flags)
+
+
+def document(job: Job) -> Wire:
+    """Give the job as somebody would write it in a file for ``job run``."""
+    return {key: value for key, value in job.items() if value and key not in _NO_STATE}
 
 
 def _job(engine: Wire, modules: list[Wire], flags: Mapping[str, Any]) -> Job:
     kind = _TYPES[flags["target"]]
     count = flags["count"]
     if kind == "ops" and count > 1:
-        raise InvalidSpec(
-            "--count makes no sense with --target all", hint="such a job runs once on each node"
-        )
+        raise WrongFlags("--count makes no sense with --target all", hint="such a job runs once on each node")
     job = {
         "ID": "",
         "Name": flags["name"],
@@ -94,26 +105,29 @@ def _task(engine: Wire, modules: list[Wire], flags: Mapping[str, Any]) -> Wire:
 
 def _check(task: Wire) -> None:
     if task.get("ResultPaths") and not task["Publisher"]:
-        raise InvalidSpec(
+        raise WrongFlags(
             "there are outputs and no publisher to take them", hint="add --publisher local (or nats, s3, …)"
         )
     for key in ("Target", "Alias"):
         seen = [source[key] for source in task.get("InputSources", ()) if source[key]]
         twice = next((value for value in seen if seen.count(value) > 1), None)
         if twice:
-            raise InvalidSpec(
+            raise WrongFlags(
                 f"two inputs have the {key.lower()} {twice!r}",
                 hint="write the target behind each input: URI:TARGET",
             )
 
 
 def constraints(text: str) -> list[Wire] | None:
-    """Read a selector such as ``a=b,c in (x,y),!d`` into requirements, sorted by key. Raises InvalidSpec."""
+    """Read a selector such as ``a=b,c in (x,y),!d`` into requirements, sorted by key. Raises WrongFlags."""
     if not text.strip():
         return None
     from bacalhau_nats.domain.constraints import parse  # noqa: PLC0415 - the models take 60 ms to load
 
-    wire = [requirement.model_dump(mode="json", by_alias=True) for requirement in parse(text)]
+    try:
+        wire = [requirement.model_dump(mode="json", by_alias=True) for requirement in parse(text)]
+    except InvalidSpec as error:
+        raise WrongFlags(f"--constraints: {error.message}", hint=error.hint) from error
     for requirement in wire:
         requirement["Values"] = sorted(requirement["Values"]) or None
     return sorted(wire, key=lambda requirement: str(requirement["Key"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bacalhau_cli.render import Column, date_time, from_ns, from_text, id_column, time_column
@@ -112,8 +113,9 @@ def _names(key: str) -> Any:
     return lambda node: " ".join(sorted(_compute(node).get(key) or []))
 
 
-def _labels(node: Any) -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted((_info(node).get("Labels") or {}).items()))
+def _labels(node: Any, spell: Callable[[str], str] = str) -> str:
+    labels = sorted((_info(node).get("Labels") or {}).items())
+    return " ".join(f"{key}={spell(value)}" for key, value in labels)
 
 
 NODE_ALWAYS = [
@@ -127,7 +129,7 @@ NODE_ALWAYS = [
     ),
 ]
 NODE_GROUPS = {
-    "labels": [Column("labels", _labels, width=50)],
+    "labels": [Column("labels", _labels, lambda node: _labels(node, short), 50)],
     "version": [
         Column("version", lambda node: _build(node).get("GitVersion", "")),
         Column("architecture", lambda node: _build(node).get("GOARCH", "")),

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from bacalhau_nats.errors import InvalidSpec
+
 OK = 0
 FAILED = 1
 USAGE = 2
@@ -22,3 +24,7 @@ WAITED_TOO_LONG = 5
 INTERRUPTED = 130
 
 BY_JOB_STATE = {"Completed": OK, "Failed": JOB_FAILED, "Stopped": JOB_STOPPED}
+
+
+class WrongFlags(InvalidSpec):
+    """A flag's value cannot be read: the command line is wrong, not the job."""

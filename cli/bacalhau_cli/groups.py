@@ -57,6 +57,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite what click does not know, then parse."""
+        ctx.meta["bacalhau.args"] = list(args)  # for a hint that repeats them
         return super().parse_args(ctx, list(rewrite(args, self.params)))
 
 
@@ -126,7 +127,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was perhaps meant."""
         if args[0] not in self._lazy and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self._lazy, n=2, cutoff=0.5)
+            close = difflib.get_close_matches(args[0], self._lazy, n=2, cutoff=0.6)
             meant = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
             ctx.fail(f"'{ctx.command_path}' has no command {args[0]!r}.{meant}")
         return super().resolve_command(ctx, args)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SYSTEM = ("id", "state", "version", "revision", "createtime", "modifytime")
 _KINDS: dict[type, str] = {str: "string", int: "int", list: "list", dict: "map"}
-_NAMES = {
+_NAMES: dict[type, str] = {
     bool: "bool",
     float: "float",
     type(None): "null",
@@ -96,6 +96,8 @@ class _Reader:
             known = _spelling(key, _TOP)
             if known is None:
                 raise InvalidSpec(self._unknown(key), hint=_meant(key, list(_TOP)))
+            if known in job:
+                raise InvalidSpec(f"{self._at((key,))}'{known}' is given twice")
             if value is not None and not _fits(value, _TOP[known]):
                 raise InvalidSpec(
                     f"{self._at((key,))}field: '{known}' in 'Job' is invalid type: {_kind(value)} "

@@ -66,7 +66,7 @@ def run(args: list[str], caller: Caller) -> int:
         if debug:
             raise
         _tell(error)
-        return exits.FAILED
+        return exits.USAGE if isinstance(error, exits.WrongFlags) else exits.FAILED
     return code if isinstance(code, int) else exits.OK
 
 

@@ -115,7 +115,9 @@ def _rich_grid(
     )
     for index, width in enumerate(widths):
         limit = None if output.wide or not width else width
-        drawn.add_column(header[index] if header else "", max_width=limit, overflow="fold")
+        drawn.add_column(
+            header[index] if header else "", max_width=limit, overflow="fold", no_wrap=limit is None
+        )
     for row in rows:
         drawn.add_row(*(Text(cell, style=_STATE_COLOURS.get(cell, "")) for cell in row))
     console(no_colour=output.no_style, wide=output.wide).print(drawn)

@@ -1,7 +1,7 @@
 """What people write on a command line, as parts of a job: ``-i s3://…,opt=…``, ``-p local``, ``-o name:/path``.
 
 Pure but for one thing: a WASM module given as a local file is read and put into the job. The result is the
-wire form of the public API. Every problem is an InvalidSpec that quotes what was written.
+wire form of the public API. Every problem is an WrongFlags that quotes what was written.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
-from bacalhau_nats.errors import InvalidSpec
+from bacalhau_cli.exits import WrongFlags
 
 Wire = dict[str, Any]
 
@@ -56,32 +55,32 @@ class _Spelled:
 
 
 def input_source(text: str, *, target: str = DEFAULT_TARGET) -> Wire:
-    """Read ``URI[:TARGET][,key=value…]``; the alias is the URI. Raises InvalidSpec."""
+    """Read ``URI[:TARGET][,key=value…]``; the alias is the URI. Raises WrongFlags."""
     spelled = _spell(text, "input", short_target=True)
     source = _source(spelled, text)
     return {"Source": source, "Alias": spelled.source, "Target": spelled.target or target}
 
 
 def publisher(text: str) -> Wire:
-    """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises InvalidSpec."""
+    """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises WrongFlags."""
     spelled = _spell(text, "publisher", short_target=False)
     scheme = _SCHEME.match(spelled.source)
     kind = (scheme.group(1) if scheme else spelled.source).lower()
     if kind in ("ipfs", "local", "s3managed", "nats", "noop"):
         return {"Type": kind}
     if kind != "s3":
-        raise InvalidSpec(
+        raise WrongFlags(
             f"publisher {text!r}: there is no type {kind!r}",
             hint="write local, nats, ipfs, s3managed, noop or s3://bucket/key",
         )
     params = {key.lower(): value for key, value in spelled.options}
     if scheme:
-        parts = urlsplit(spelled.source)
-        params.setdefault("bucket", parts.netloc)
-        params.setdefault("key", parts.path.lstrip("/"))
+        bucket, _, key = spelled.source[scheme.end() :].partition("/")
+        params.setdefault("bucket", bucket)
+        params.setdefault("key", key)
     for needed in ("bucket", "key"):
         if not params.get(needed):
-            raise InvalidSpec(
+            raise WrongFlags(
                 f"publisher {text!r} has no {needed}",
                 hint="write s3://bucket/key, or s3,opt=bucket=…,opt=key=…",
             )
@@ -89,7 +88,7 @@ def publisher(text: str) -> Wire:
 
 
 def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
-    fields = next(csv.reader([text]), [])
+    fields = _record(text)
     source, target, options = "", "", []
     for index, part in enumerate(fields):
         key, equals, value = part.partition("=")
@@ -97,7 +96,7 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
         if index == 0 and (_SCHEME.match(part) or not equals):
             source, target = _cut_target(part) if short_target else (part, "")
         elif not equals:
-            raise InvalidSpec(f"{what} {text!r}: {part!r} is not key=value")
+            raise WrongFlags(f"{what} {text!r}: {part!r} is not key=value")
         elif name in ("source", "src"):
             source = value
         elif name in ("target", "dst", "destination"):
@@ -106,14 +105,14 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
         elif name in ("opt", "option"):
             option, has_value, option_value = value.partition("=")
             if not has_value or not option:
-                raise InvalidSpec(f"{what} {text!r}: write the option as opt=key=value, not {part!r}")
+                raise WrongFlags(f"{what} {text!r}: write the option as opt=key=value, not {part!r}")
             options.append((option.strip(), option_value))
         else:
-            raise InvalidSpec(
+            raise WrongFlags(
                 f"{what} {text!r}: there is no key {key!r}", hint="use source, target or opt=key=value"
             )
     if not source.strip():
-        raise InvalidSpec(f"{what} {text!r} names nothing")
+        raise WrongFlags(f"{what} {text!r} names nothing")
     return _Spelled(source.strip(), target, tuple(options))
 
 
@@ -144,7 +143,7 @@ def _source(spelled: _Spelled, text: str) -> Wire:
             _option(name, dict.fromkeys(_READ_WRITE, ""), text)
             params["ReadWrite"] = _boolean(value, text)
         return {"Type": "local", "Params": params}
-    raise InvalidSpec(
+    raise WrongFlags(
         f"input {text!r}: {f'inputs from {scheme}:// are not supported' if scheme else 'it has no scheme'}",
         hint="use ipfs://CID, http(s)://…, s3://bucket/key or file:///path",
     )
@@ -152,13 +151,13 @@ def _source(spelled: _Spelled, text: str) -> Wire:
 
 def _option(name: str, known: Mapping[str, str], text: str) -> str:
     if name.lower() not in known:
-        raise InvalidSpec(f"input {text!r}: there is no option {name!r}", hint=f"known: {', '.join(known)}")
+        raise WrongFlags(f"input {text!r}: there is no option {name!r}", hint=f"known: {', '.join(known)}")
     return known[name.lower()]
 
 
 def _boolean(value: str, text: str) -> bool:
     if value.lower() not in _TRUE | _FALSE:
-        raise InvalidSpec(f"{text!r}: {value!r} is not true or false")
+        raise WrongFlags(f"{text!r}: {value!r} is not true or false")
     return value.lower() in _TRUE
 
 
@@ -166,42 +165,42 @@ def _boolean(value: str, text: str) -> bool:
 
 
 def result_path(text: str) -> Wire:
-    """Read ``name:/path``. Raises InvalidSpec."""
+    """Read ``name:/path``. Raises WrongFlags."""
     name, colon, path = text.partition(":")
     if not colon or ":" in path or not name or not path:
-        raise InvalidSpec(f"output {text!r} cannot be read", hint="write it as name:/path")
+        raise WrongFlags(f"output {text!r} cannot be read", hint="write it as name:/path")
     if not path.startswith("/"):
-        raise InvalidSpec(f"output {text!r}: the path must be absolute", hint=f"write {name}:/{path}")
+        raise WrongFlags(f"output {text!r}: the path must be absolute", hint=f"write {name}:/{path}")
     return {"Name": name, "Path": path}
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:
-    """Read ``key=value`` and ``key``, under the syntax of Kubernetes labels. Raises InvalidSpec."""
+    """Read ``key=value`` and ``key``, under the syntax of Kubernetes labels. Raises WrongFlags."""
     found: dict[str, str] = {}
     for text in _fields(texts):
         key, _, value = text.partition("=")
         prefix, slash, name = key.rpartition("/")
         if not name or not _LABEL.match(name) or (slash and not _DNS.match(prefix)):
-            raise InvalidSpec(
+            raise WrongFlags(
                 f"label {text!r}: {key!r} is not a label's name",
                 hint="use up to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
             )
         if not _LABEL.match(value):
-            raise InvalidSpec(f"label {text!r}: {value!r} is not a label's value")
+            raise WrongFlags(f"label {text!r}: {value!r} is not a label's value")
         found[key] = value
     return found
 
 
 def environment(texts: Iterable[str]) -> dict[str, str]:
-    """Read ``NAME=value``; several may be separated with commas. Raises InvalidSpec."""
+    """Read ``NAME=value``; several may be separated with commas. Raises WrongFlags."""
     found: dict[str, str] = {}
     for text in texts:
         # One assignment may hold commas; several are only read where every part is an assignment.
-        parts = next(csv.reader([text]), [])
+        parts = [text] if "\n" in text or "\r" in text else _record(text)
         for part in parts if all("=" in part for part in parts) else [text]:
             name, equals, value = part.partition("=")
             if not equals or not name:
-                raise InvalidSpec(f"environment variable {part!r} is not NAME=value")
+                raise WrongFlags(f"environment variable {part!r} is not NAME=value")
             found[name] = value
     return found
 
@@ -213,12 +212,12 @@ def resources(cpu: str, memory: str, disk: str, gpu: str) -> Wire:
 
 
 def network(name: str, domains: Sequence[str]) -> Wire | None:
-    """Read ``--network`` and ``--domain``; None stands for the default. Raises InvalidSpec."""
+    """Read ``--network`` and ``--domain``; None stands for the default. Raises WrongFlags."""
     kind = _NETWORKS.get(name.strip().lower())
     if kind is None:
-        raise InvalidSpec(f"there is no network {name!r}", hint=f"known: {', '.join(_NETWORKS.values())}")
+        raise WrongFlags(f"there is no network {name!r}", hint=f"known: {', '.join(_NETWORKS.values())}")
     if domains and kind not in ("HTTP", "Default"):
-        raise InvalidSpec(f"domains make no sense with network {kind}", hint="use --network http")
+        raise WrongFlags(f"domains make no sense with network {kind}", hint="use --network http")
     if kind == "Default":
         return None
     return {"Type": kind, **({"Domains": [domain.strip().lower() for domain in domains]} if domains else {})}
@@ -231,7 +230,15 @@ def split(texts: Iterable[str]) -> list[str]:
 
 def _fields(texts: Iterable[str]) -> Iterable[str]:
     for text in texts:
-        yield from next(csv.reader([text]), [])
+        yield from _record(text)
+
+
+def _record(text: str) -> list[str]:
+    """Split at commas as a CSV record: quotes keep a comma together."""
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise WrongFlags(f"{text!r} cannot be split at its commas: {error}") from error
 
 
 # --- WASM modules --------------------------------------------------------------------------------------
@@ -241,7 +248,7 @@ def entry_module(text: str) -> tuple[str, Wire | None]:
     """Resolve the entry module: its path in the execution, and the input that brings it (None: another one).
 
     It is a URI as for ``--input``, a local file ``path[:target]`` which is put into the job, or else the
-    target of some ``--input``. Raises InvalidSpec.
+    target of some ``--input``. Raises WrongFlags.
     """
     return _module(text, default=_ENTRY_TARGET)
 
@@ -260,18 +267,18 @@ def _module(text: str, *, default: str) -> tuple[str, Wire | None]:
             return text, None
         found = {"Source": inline(Path(path)), "Alias": "", "Target": target or default}
     if not found["Target"]:
-        raise InvalidSpec(
+        raise WrongFlags(
             f"module {text!r} does not say where it goes", hint=f"write {text}:NAME, as it is imported by"
         )
     return found["Target"], found
 
 
 def inline(path: Path) -> Wire:
-    """Put a file into a job: as it is up to 512 bytes, packed above. Raises InvalidSpec."""
+    """Put a file into a job: as it is up to 512 bytes, packed above. Raises WrongFlags."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidSpec(f"{path} cannot be read: {error.strerror}") from error
+        raise WrongFlags(f"{path} cannot be read: {error.strerror}") from error
     if len(content) <= INLINE_PLAIN_LIMIT:
         kind = "application/wasm" if content[:4] == b"\0asm" else "application/octet-stream"
         return _data_url(kind, content)

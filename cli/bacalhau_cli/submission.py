@@ -180,7 +180,8 @@ def _tell_nodes(executions: Sequence[Execution]) -> None:
     for execution in executions:
         nodes[_summary(execution)].append(short(execution.get("NodeID", "")))
     for summary, where in nodes.items():
-        who = f"Node {where[0]}" if len(where) == 1 else f"{len(where)} runs on {len(set(where))} nodes"
+        places = f"node {where[0]}" if len(set(where)) == 1 else f"{len(set(where))} nodes"
+        who = f"Node {where[0]}" if len(where) == 1 else f"{len(where)} runs on {places}"
         notices.say(f"• {who}: {summary}")
 
 

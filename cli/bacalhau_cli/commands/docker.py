@@ -42,6 +42,6 @@ def run(
 ) -> int:
     job = build.docker_job(image, command, flags)
     if dry_run:
-        render.document(job, render.Output("yaml"))
+        render.document(build.document(job), render.Output("yaml"))
         return exits.OK
     return submit_and_watch(caller, lambda client: client.submit(job), watching)

@@ -73,12 +73,12 @@ def stop(caller: Caller, /, *, job: str, quiet: bool, namespace: str) -> None:
 def validate(file: str) -> int:
     try:
         read = _read(file)
+        for warning in read.warnings:
+            notices.warn(warning)
         _check(read.job)
     except InvalidSpec as error:
         notices.error(f"the job provided is invalid: {error.message}", hint=error.hint)
         return exits.FAILED
-    for warning in read.warnings:
-        notices.warn(warning)
     render.line("OK")
     return exits.OK
 

@@ -1,0 +1,124 @@
+"""How a command line is read, and which exit code it gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from bacalhau_cli.commands.docker import run as docker_run
+from bacalhau_cli.context import Caller, endpoint
+from bacalhau_cli.groups import rewrite
+from bacalhau_cli.options import Duration
+
+from tests.unit.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--wait=false"], ["--no-wait"]),
+        (["--wait=True", "x"], ["--wait", "x"]),
+        (["-f=false"], ["--no-follow"]),
+        (["-p=local"], ["-plocal"]),
+        (["--name=a=b"], ["--name=a=b"]),
+        (["-e", "A=b"], ["-e", "A=b"]),
+        (["img", "--", "--wait=false", "-p=x"], ["img", "--", "--wait=false", "-p=x"]),
+    ],
+)
+def test_gos_ways_of_writing_flags_are_understood(args: list[str], expected: list[str]) -> None:
+    assert list(rewrite(args, docker_run.params)) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "expected"),
+    [
+        ("", "1234", "http://127.0.0.1:1234"),
+        ("0.0.0.0", "5", "http://127.0.0.1:5"),
+        ("::1", "5", "http://[::1]:5"),
+        ("h", "5", "http://h:5"),
+        ("https://h", "5", "https://h:5"),
+        ("https://h:6/path", "5", "https://h:6"),
+    ],
+)
+def test_the_servers_address(host: str, port: str, expected: str) -> None:
+    assert endpoint(host, port) == expected
+
+
+def test_flags_beat_the_environment_and_a_config_file_counts(tmp_path, monkeypatch) -> None:
+    environ = {"HOME": str(tmp_path), "BACALHAU_API_PORT": "7"}
+    assert Caller(environ).endpoint() == "http://127.0.0.1:7"
+    assert Caller(environ, {"api_port": 8}).endpoint() == "http://127.0.0.1:8"
+    (tmp_path / ".bacalhau").mkdir()
+    (tmp_path / ".bacalhau" / "config.yaml").write_text("API: {Host: h, Port: 9}\n")
+    assert Caller({"HOME": str(tmp_path)}).endpoint() == "http://h:9"
+    assert Caller({"HOME": str(tmp_path)}, {"config": ("API.Port=10",)}).endpoint() == "http://h:10"
+    assert Caller(environ).endpoint() == "http://h:7"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["--help"], 0, ""),
+        (["job"], 0, ""),
+        (["job", "-h"], 0, ""),
+        (["jov"], 2, "Did you mean 'job'?"),
+        (["job", "lisst"], 2, "Did you mean 'list'?"),
+        (["job", "describe"], 2, "Missing argument"),
+        (["job", "list", "--nope"], 2, "No such option"),
+        (["job", "list", "--limit", "-1"], 2, "not a valid number"),
+        (["docker", "run", "-o", "x", "img"], 2, "name:/path"),
+        (["docker", "run", "--constraints", "a in", "img"], 2, "--constraints"),
+        (["job", "run", "missing.yaml"], 1, "cannot be read"),
+        (["job", "describe", "nope"], 1, "no /api/v1"),
+    ],
+)
+def test_the_exit_code_tells_a_wrong_command_line_from_a_failed_command(
+    run: Run, args: list[str], code: int, words: str
+) -> None:
+    ran = run(*args)
+    assert ran.code == code, ran
+    assert words in ran.err
+    assert not code or not ran.out
+
+
+def test_an_error_is_a_plain_line_and_a_hint_without_a_terminal(run: Run) -> None:
+    ran = run("--api-host", "http://127.0.0.1:9", "agent", "alive")
+    first, second = ran.err.splitlines()
+    assert first.startswith("Error: no server can be reached at http://127.0.0.1:9")
+    assert second.startswith("Hint: start one with 'bacalhau serve")
+    assert "\x1b" in run("job", "describe", "x", FORCE_COLOR="1").err
+
+
+def test_global_options_may_stand_anywhere(run: Run, api) -> None:
+    api.on("GET /api/v1/agent/alive", {"Status": "OK"})
+    port = api.url.rpartition(":")[2]
+    for args in (
+        ("--api-port", port, "agent", "alive"),
+        ("agent", "--api-port", port, "alive"),
+        ("agent", "alive", "--api-port", port),
+    ):
+        assert run(*args, BACALHAU_API_HOST="127.0.0.1").out == "Status: OK\n"
+
+
+def test_credentials_must_be_of_one_kind_and_whole(run: Run) -> None:
+    assert "both set" in run("agent", "alive", BACALHAU_API_KEY="k", BACALHAU_API_USERNAME="u").err
+    assert "only one" in run("agent", "alive", BACALHAU_API_USERNAME="u").err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5m0s", 300), ("300s", 300), ("1h1.5s", 3601.5), ("20ms", 0.02)]
+)
+def test_durations_are_gos(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == pytest.approx(seconds)
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from bacalhau_cli import main; from bacalhau_cli.context import Caller\n"
+        "main.run(['job', '--help'], Caller())\n"
+        "heavy = {'httpx', 'pydantic', 'rich', 'yaml', 'asyncio', 'websockets', 'nats'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

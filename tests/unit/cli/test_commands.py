@@ -1,0 +1,337 @@
+"""Commands against a server that answers as the public one was recorded to do."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.cli.conftest import Run
+from tests.unit.client.fake_api import Answer, Asked, FakeApi
+from tests.unit.client.test_results import ONE, archive
+
+JOBS = "/api/v1/orchestrator/jobs"
+ID = "j-00000001-1111-4111-8111-111111111111"
+TASK = {"Name": "main", "Engine": {"Type": "noop"}, "Publisher": {"Type": "local"}}
+
+
+def job(state: str, **more: Any) -> dict[str, Any]:
+    return {"ID": ID, "Name": "n", "Type": "batch", "Tasks": [TASK], "State": {"StateType": state}, **more}
+
+
+def execution(state: int = 9, **more: Any) -> dict[str, Any]:
+    return {"ID": ONE, "NodeID": "n-1", "ComputeState": {"StateType": state}, "RunOutput": {}, **more}
+
+
+def event(text: str, topic: str, *, execution_id: str = "", **details: str) -> dict[str, Any]:
+    item = {
+        "Type": "ExecutionLevel" if execution_id else "JobLevel",
+        "Event": {
+            "Message": text,
+            "Topic": topic,
+            "Timestamp": "2026-01-01T10:11:12.345Z",
+            "Details": details,
+        },
+    }
+    return {**item, "ExecutionID": execution_id} if execution_id else item
+
+
+def ends(api: FakeApi, state: str, executions: list[dict[str, Any]], **more: Any) -> None:
+    """Make the next submission succeed and its job end in ``state``."""
+    api.on(f"PUT {JOBS}", {"JobID": ID, "EvaluationID": "v", "Warnings": None})
+    api.on(f"GET {JOBS}/{ID}", {"Job": job(state, **more)})
+    api.on(f"GET {JOBS}/{ID}/executions", {"Items": executions})
+    events = [
+        event("Job submitted", "Submission"),
+        event("Running", "State Update"),
+        event("Requested execution on n-1", "Scheduling", execution_id=ONE),
+    ]
+    api.on(f"GET {JOBS}/{ID}/history", {"NextToken": "", "Items": events})
+
+
+@pytest.mark.parametrize("command", ["docker run", "wasm run"])
+def test_a_run_sends_what_the_public_cli_sends(
+    run: Run, api: FakeApi, recorded: dict[str, Any], tmp_path: Path, command: str
+) -> None:
+    exchange = recorded[command]
+    wanted = exchange["request"]["Job"]
+    for source in wanted["Tasks"][0].get("InputSources", ()):
+        data = source["Source"]["Params"]["URL"].partition(",")[2]
+        (tmp_path / "hello.wasm").write_bytes(base64.b64decode(data))
+    api.on(f"PUT {JOBS}", {"JobID": ID})
+    assert run(*[arg.replace("{{run}}", "abcdefgh") for arg in exchange["cli"]]).out == f"{ID}\n"
+    (asked,) = api.of(f"PUT {JOBS}")
+    assert asked.body["Job"] == wanted
+    assert asked.body["Force"] is False
+
+
+def test_a_job_that_completes_is_told_with_its_events_on_stderr(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution(RunOutput={"ExitCode": 4})])
+    ran = run("docker", "run", "img")
+    assert (ran.code, ran.out) == (0, f"Job successfully submitted. Job ID: {ID}\n")
+    rows = [line.split(None, 1) for line in ran.err.splitlines()]
+    assert ["10:11:12.345", "e-00000001  Scheduling              Requested execution on n-1"] in rows
+    assert not any("State Update" in line for line in ran.err.splitlines())
+    assert "exit code 4 (e-00000001 on n-1)" in ran.err
+    assert f"bacalhau job get {ID}" in ran.err
+
+
+@pytest.mark.parametrize(("state", "code"), [("Failed", 3), ("Stopped", 4)])
+def test_the_exit_code_tells_how_the_job_ended(run: Run, api: FakeApi, state: str, code: int) -> None:
+    failed = execution(10, ComputeState={"StateType": 10, "Message": "no such image"})
+    ends(api, state, [failed] if state == "Failed" else [])
+    ran = run("docker", "run", "img")
+    assert ran.code == code
+    assert ("Error: job failed: no such image" in ran.err) is (state == "Failed")
+
+
+def test_a_job_that_takes_too_long_goes_on(run: Run, api: FakeApi) -> None:
+    ends(api, "Running", [])
+    api.on(f"GET {JOBS}/{ID}/history", {"NextToken": "t", "Items": []})
+    ran = run("docker", "run", "--wait-timeout-secs", "1", "img")
+    assert ran.code == 5
+    assert "not over after 1 s; it goes on" in ran.err
+
+
+def test_id_only_prints_the_id_and_nothing_else(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution()])
+    assert run("docker", "run", "--id-only", "img") == (0, f"{ID}\n", "")
+    assert run("docker", "run", "--wait=false", "img") == (0, f"{ID}\n", "")
+
+
+def test_grouped_events_show_the_last_of_each_execution(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution()])
+    err = run("docker", "run", "--group-events", "img").err
+    assert "Requested execution" in err
+    assert "Job submitted" not in err
+
+
+def test_node_details_tell_what_each_node_said(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution(RunOutput={"Stdout": "hi\n", "ExitCode": 0})])
+    assert "• Node n-1: hi" in run("docker", "run", "--node-details", "img").err
+
+
+def test_follow_shows_stdout_and_stderr_where_they_belong(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution()])
+    api.on(f"GET {JOBS}/{ID}", [{"Job": job("Pending")}, {"Job": job("Queued")}, {"Job": job("Completed")}])
+    frames = ['{"value":{"Type":1,"Line":"out\\n"}}', '{"value":{"Type":2,"Line":"err\\n"}}']
+    api.on(f"GET {JOBS}/{ID}/logs", Answer(frames=frames))
+    ran = run("docker", "run", "-f", "img")
+    assert ran.code == 0
+    assert ran.out.splitlines()[1:] == ["out"]
+    assert "err" in ran.err.splitlines()
+
+
+def test_follow_of_a_job_that_never_ran_tells_why_instead_of_missing_logs(run: Run, api: FakeApi) -> None:
+    ends(api, "Failed", [], State={"StateType": "Failed", "Message": "not enough nodes"})
+    api.on(f"GET {JOBS}/{ID}/logs", Answer(frames=['{"error":"no executions found"}']))
+    ran = run("docker", "run", "-f", "img")
+    assert ran.code == 3
+    assert "job failed: not enough nodes" in ran.err
+    assert "no executions" not in ran.err
+
+
+def test_a_service_is_left_when_its_first_execution_has_begun(run: Run, api: FakeApi) -> None:
+    ends(api, "Running", [], Type="service")
+    page = {"NextToken": "t", "Items": [event("Requested", "Scheduling", execution_id=ONE)]}
+    api.on(f"GET {JOBS}/{ID}/history", page)
+    assert run("docker", "run", "img").code == 0
+
+
+def test_a_job_file_is_sent_and_the_servers_warnings_are_shown(
+    run: Run, api: FakeApi, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text("type: batch\nname: n\ntasks: [{name: main, engine: {type: noop}}]\n")
+    api.on(f"PUT {JOBS}", {"JobID": ID, "Warnings": ["mind the gap"]})
+    ran = run("job", "run", "--wait=false", "--force", "job.yaml")
+    assert ran == (0, f"{ID}\n", "Warning: mind the gap\n")
+    assert api.asked[-1].body["Job"]["Tasks"] == [{"Name": "main", "Engine": {"Type": "noop"}}]
+    assert api.asked[-1].body["Force"] is True
+
+
+def test_an_unchanged_job_is_refused_in_the_servers_words(
+    run: Run, api: FakeApi, recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text("{type: batch, name: n}")
+    api.on(f"PUT {JOBS}", Answer(recorded["unchanged"]["response"], recorded["unchanged"]["status"]))
+    ran = run("job", "run", "job.yaml")
+    assert ran.code == 1
+    assert ran.err.splitlines()[0].startswith("Error: no changes detected for new job spec.")
+    assert "--force" in ran.err.splitlines()[1]
+
+
+def test_a_dry_run_can_be_run(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    text = run("docker", "run", "--dry-run", "--name", "n", "img", "--", "ls", "-l").out
+    assert not api.asked
+    (tmp_path / "job.yaml").write_text(text)
+    api.on(f"PUT {JOBS}", {"JobID": ID})
+    assert run("job", "run", "--wait=false", "job.yaml").code == 0
+    assert api.asked[-1].body["Job"]["Tasks"][0]["Engine"]["Params"]["Parameters"] == ["ls", "-l"]
+
+
+def test_job_run_dry_run_shows_the_difference_or_falls_back_to_the_job(
+    run: Run, api: FakeApi, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text("{type: batch, name: n}")
+    api.on(f"PUT {JOBS}/diff", {"Diff": "+a\n-b\n"})
+    assert run("job", "run", "--dry-run", "job.yaml").out == "+a\n-b\n"
+    api.on(f"PUT {JOBS}/diff", {"Diff": ""})
+    assert "No diff detected." in run("job", "run", "--dry-run", "job.yaml").err
+    api.on(f"PUT {JOBS}/diff", None)
+    assert yaml.safe_load(run("job", "run", "--dry-run", "job.yaml").out) == {"Type": "batch", "Name": "n"}
+
+
+def test_validate_needs_no_server(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(
+        "type: batch\ntasks: [{name: main, engine: {type: noop}, publisher: {type: ''}}]\n"
+    )
+    (tmp_path / "bad.yaml").write_text("type: batsh\ntasks: [{name: main, engine: {type: noop}}]\n")
+    assert run("job", "validate", "good.yaml") == (0, "OK\n", "")
+    ran = run("job", "validate", "bad.yaml")
+    assert (ran.code, ran.out) == (1, "")
+    assert 'invalid job type: "batsh"' in ran.err
+    assert not api.asked
+
+
+def test_list_asks_as_the_public_cli_and_repeats_every_flag_for_the_next_page(run: Run, api: FakeApi) -> None:
+    api.on(f"GET {JOBS}", {"NextToken": "tok", "Items": [job("Completed", CreateTime=10**18)]})
+    ran = run(
+        "job", "list", "--limit", "1", "--order-by=created_at", "--order-reversed", "--next-token", "old"
+    )
+    assert api.asked[-1].query == {
+        "labels": "bacalhau_canary!=true",
+        "limit": "1",
+        "next_token": "old",
+        "order_by": "created_at",
+        "reverse": "true",
+    }
+    assert ran.out == (
+        "CREATED   ID          NAME  JOB   TYPE   STATE\n01:46:40  j-00000001  n     noop  batch  Completed\n"
+    )
+    assert "job list --limit 1 --order-by=created_at --order-reversed --next-token tok" in ran.err
+    assert json.loads(run("job", "list", "--output", "json").out)[0]["ID"] == ID
+
+
+def test_describe_tells_the_story_in_order(run: Run, api: FakeApi, recorded: dict[str, Any]) -> None:
+    details = recorded["describe"]["response"]
+    api.on(f"GET {JOBS}/n", details)
+    out = run("job", "describe", "n").out
+    titles = ["ID ", "Summary", "Job History", "Executions", "Execution e-", "Standard Output"]
+    places = [out.index(f"\n{title}" if place else title) for place, title in enumerate(titles)]
+    assert places == sorted(places)
+    assert out.rstrip().endswith("from the cli")
+    assert api.asked[-1].query == {"include": "executions,history"}
+    assert json.loads(run("job", "describe", "n", "--output", "json").out) == details
+    assert yaml.safe_load(run("job", "describe", "n", "--output", "yaml").out) == details
+
+
+@pytest.mark.parametrize("what", ["executions", "history", "versions"])
+def test_other_lists_have_a_row_for_each_item(
+    run: Run, api: FakeApi, recorded: dict[str, Any], what: str
+) -> None:
+    api.on(f"GET {JOBS}/n/{what}", recorded[what]["response"])
+    lines = run("job", what, "n").out.splitlines()
+    assert len(lines) == 1 + len(recorded[what]["response"]["Items"])
+
+
+def test_stop_asks_first_and_refuses_a_job_that_is_over(run: Run, api: FakeApi) -> None:
+    api.on(f"GET {JOBS}/n", [{"Job": job("Running")}, {"Job": job("Running")}, {"Job": job("Completed")}])
+    api.on(f"DELETE {JOBS}/n", {"EvaluationID": "v-1"})
+    assert run("job", "stop", "n").out == "Job stop successfully submitted with evaluation ID: v-1\n"
+    assert api.of(f"DELETE {JOBS}/n")[0].body["reason"] == "Stopped at user request"
+    assert run("job", "stop", "--quiet", "n") == (0, "", "")
+    ran = run("job", "stop", "n")
+    assert ran.code == 1
+    assert "it is Completed already" in ran.err
+
+
+def test_logs_keep_the_streams_apart(run: Run, api: FakeApi) -> None:
+    frames = ['{"value":{"Type":1,"Line":"a"}}', '{"value":{"Type":2,"Line":"b"}}']
+    api.on(f"GET {JOBS}/n/logs", Answer(frames=frames))
+    assert run("job", "logs", "n", "-t", "--execution-id", "e") == (0, "a", "b")
+    assert api.asked[-1].query == {"tail": "true", "execution_id": "e"}
+
+
+def test_rerun_watches_the_new_version(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [])
+    api.on(f"PUT {JOBS}/n/rerun", {"JobID": ID, "JobVersion": 3, "EvaluationID": "v"})
+    assert run("job", "rerun", "n", "-v", "2").code == 0
+    assert api.of(f"PUT {JOBS}/n/rerun")[0].body["JobVersion"] == 2
+    assert api.of(f"GET {JOBS}/{ID}/history")[0].query["job_version"] == "3"
+
+
+def test_get_writes_the_results_and_may_be_repeated(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    def results(_: Asked) -> dict[str, Any]:
+        url = f"{api.url}/{ONE}.tar.gz"
+        return {"Items": [{"Type": "urlDownload", "Params": {"URL": url}}]}
+
+    api.on(f"GET {JOBS}/n/results", results)
+    api.on(f"GET {JOBS}/n/executions", {"Items": [execution()]})
+    api.on(f"GET /{ONE}.tar.gz", Answer(archive(stdout="out")))
+    for _ in range(2):
+        ran = run("job", "get", "n")
+        assert ran.code == 0
+        assert ran.out == f"Results for job 'n' have been written to...\n{tmp_path}/job-n\n"
+    assert (tmp_path / "job-n" / "stdout").read_text() == "out"
+    assert run("job", "get", "n", "--output-dir", "nope").code == 1
+    assert run("job", "get", "--namespace", "ns", "n/stdout").code == 0
+    assert [p.name for p in (tmp_path / "job-ns-n").iterdir()] == ["stdout"]
+
+
+def test_get_of_a_job_without_results_makes_no_folder(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    api.on(f"GET {JOBS}/n/results", {"Items": []})
+    ran = run("job", "get", "n")
+    assert (ran.code, ran.out) == (0, "No results found\n")
+    assert not (tmp_path / "job-n").exists()
+
+
+def test_nodes_are_listed_and_described(run: Run, api: FakeApi, recorded: dict[str, Any]) -> None:
+    nodes = recorded["nodes"]["response"]
+    api.on("GET /api/v1/orchestrator/nodes", nodes)
+    api.on("GET /api/v1/orchestrator/nodes/n-1", {"Node": nodes["Nodes"][0]})
+    header, row = run("node", "list", "--show", "features,version").out.splitlines()
+    assert header.split() == [
+        "ID",
+        "TYPE",
+        "APPROVAL",
+        "STATUS",
+        "ENGINES",
+        "INPUTS",
+        "FROM",
+        "OUTPUTS",
+        "VERSION",
+        "ARCHITECTURE",
+        "OS",
+    ]
+    assert "docker wasm" in row
+    run("node", "list", "--filter-approval", "approved", "--filter-status", "connected", "--labels", "a=b")
+    asked = {"filter-approval": "approved", "filter-status": "connected", "labels": "a=b"}
+    assert api.asked[-1].query == asked
+    assert yaml.safe_load(run("node", "describe", "n-1").out) == nodes["Nodes"][0]
+
+
+def test_agent_and_version(run: Run, api: FakeApi, recorded: dict[str, Any]) -> None:
+    api.on("GET /api/v1/agent/version", recorded["agent version"]["response"])
+    api.on("GET /api/v1/agent/config", recorded["agent config"]["response"])
+    assert run("agent", "version").out.splitlines()[0] == "Bacalhau v1.9.3"
+    assert json.loads(run("version", "--output", "json").out)["serverVersion"] == "v1.9.3"
+    assert "API:" in run("agent", "config").out
+    offline = run("version", "--api-host", "http://127.0.0.1:9", "--output", "csv")
+    assert offline.code == 0
+    assert offline.out.startswith("client\nv")
+    assert "not known" in offline.err
+
+
+def test_config_set_and_list(run: Run, tmp_path: Path) -> None:
+    ran = run("config", "set", "orchestrator.port=5000")
+    assert ran.out == f"Writing config to {tmp_path}/.bacalhau/config.yaml\n"
+    listed = json.loads(run("config", "list", "--output", "json").out)
+    assert {"Key": "Orchestrator.Port", "Value": 5000}.items() <= next(
+        item for item in listed if item["Key"] == "Orchestrator.Port"
+    ).items()
+    assert run("config", "set", "orchestrator.prot=1").code == 1
+    assert run("config", "set", "a.yaml", "-c", "x.txt").code == 1

@@ -1,0 +1,85 @@
+"""What is printed, in each form."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bacalhau_cli import render
+from bacalhau_cli.render import Column, Output
+
+from bacalhau_nats.errors import UserError
+
+ITEMS = [{"a": "1", "b": "x\ny"}, {"a": "22", "b": 'q,"'}]
+COLUMNS = [Column("A", lambda i: i["a"], lambda i: f"s{i['a']}"), Column("B b", lambda i: i["b"])]
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (Output(), 'A    B B\ns1   x y\ns22  q,"\n'),
+        (Output(wide=True), 'A   B B\n1   x y\n22  q,"\n'),
+        (Output(hide_header=True), 's1   x y\ns22  q,"\n'),
+        (Output("csv"), 'A,B b\n1,"x\ny"\n22,"q,"""\n'),
+        (Output("csv", hide_header=True), '1,"x\ny"\n22,"q,"""\n'),
+        (Output("json"), '[{"a":"1","b":"x\\ny"},{"a":"22","b":"q,\\""}]\n'),
+        (Output("yaml"), "- a: '1'\n  b: 'x\n\n    y'\n- a: '22'\n  b: q,\"\n"),
+    ],
+)
+def test_a_list_in_every_form(capsys: pytest.CaptureFixture[str], output: Output, expected: str) -> None:
+    render.table(ITEMS, COLUMNS, output)
+    assert capsys.readouterr().out == expected
+
+
+def test_an_empty_list_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
+    render.table([], COLUMNS, Output())
+    render.table([], COLUMNS, Output("json"))
+    assert capsys.readouterr().out == "A  B B\n[]\n"
+
+
+def test_json_is_escaped_for_html_and_indented_when_pretty(capsys: pytest.CaptureFixture[str]) -> None:
+    render.document({"k": "<&>ü"}, Output("json"))
+    render.document({"k": [1]}, Output("json", pretty=True))
+    out = capsys.readouterr().out
+    assert out == '{"k":"\\u003c\\u0026\\u003eü"}\n{\n  "k": [\n    1\n  ]\n}\n'
+
+
+def test_yaml_has_sorted_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    render.document({"b": 1, "a": {"d": 1, "c": None}}, Output("yaml"))
+    assert capsys.readouterr().out == "a:\n  c: null\n  d: 1\nb: 1\n"
+
+
+def test_a_form_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(UserError, match="csv"):
+        render.document({}, Output("csv"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s ago"),
+        (7, "7s ago"),
+        (60, "1m ago"),
+        (310, "5m10s ago"),
+        (7500, "2h5m ago"),
+        (3 * 86400 + 7200 + 59, "3d2h ago"),
+        (-5, "0s ago"),
+    ],
+)
+def test_elapsed_time_has_two_units(seconds: int, text: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert render.elapsed(now - timedelta(seconds=seconds), now) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-11-24T08:00:00.123456789Z", "2026-11-24 08:00:00"),
+        ("2026-11-24T08:00:00.5+02:00", "2026-11-24 06:00:00"),
+        ("2026-11-24T08:00:00Z", "2026-11-24 08:00:00"),
+        ("0001-01-01T00:00:00Z", ""),
+        ("never", ""),
+    ],
+)
+def test_times_of_go_are_read(text: str, shown: str) -> None:
+    assert render.date_time(render.from_text(text)) == shown
