@@ -29,6 +29,7 @@ from nats.micro import add_service
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.errors import (
     BusTimeout,
+    Forbidden,
     InternalError,
     NoResponders,
     Unavailable,
@@ -36,7 +37,7 @@ from bacalhau_nats.errors import (
 from bacalhau_nats.messaging import codec
 from bacalhau_nats.messaging.link import Link
 from bacalhau_nats.messaging.services import Endpoint, answering
-from bacalhau_nats.messaging.subjects import Cell
+from bacalhau_nats.messaging.subjects import Cell, encode
 
 __all__ = ["Bus", "Endpoint", "Msg", "Subscription", "connect"]
 
@@ -60,7 +61,7 @@ class Bus:
         self._inbox = client.new_inbox() + "."
         self._tokens = itertools.count()
         self._waiting: dict[str, Callable[[Msg], None]] = {}
-        self._futures: set[asyncio.Future[Any]] = set()
+        self._futures: dict[asyncio.Future[Any], str] = {}  # with the subject asked
         self._reconnected: list[Callable[[], None]] = []
 
     @property
@@ -103,7 +104,7 @@ class Bus:
     async def request(
         self, subject: str, payload: bytes, headers: dict[str, str] | None = None, *, within: float
     ) -> Msg:
-        """Send bytes and wait for one reply. Raises NoResponders, BusTimeout, or Unavailable (not sent)."""
+        """Send bytes and wait for one reply. Raises NoResponders, BusTimeout, Forbidden, Unavailable (not sent)."""
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
 
         def receive(msg: Msg) -> None:
@@ -142,7 +143,7 @@ class Bus:
             raise Unavailable(f"Not connected to NATS; nothing was sent to {subject}.")
         token = str(next(self._tokens))
         self._waiting[token] = receive
-        self._futures.add(future)
+        self._futures[future] = subject
         timer = asyncio.get_running_loop().call_later(within, _expire, future, subject, within)
         try:
             await self.client.publish(subject, payload, reply=self._inbox + token, headers=headers)
@@ -152,7 +153,7 @@ class Bus:
         finally:
             timer.cancel()
             del self._waiting[token]
-            self._futures.discard(future)
+            del self._futures[future]
 
     async def flush(self) -> None:
         """Wait until the server has seen everything sent so far (subscriptions too)."""
@@ -223,6 +224,17 @@ class Bus:
                     BusTimeout("The connection to NATS broke before the answer came; it may have happened.")
                 )
 
+    def refused(self, error: str) -> None:
+        """Fail the requests that this permissions error is about; the server does not answer them."""
+        for future, subject in self._futures.items():
+            if f'publish to "{subject.lower()}"' in error and not future.done():
+                future.set_exception(
+                    Forbidden(
+                        f"The NATS server does not let this user publish to {subject}.",
+                        hint="Check the user's permissions in nats.conf.",
+                    )
+                )
+
     def back(self) -> None:
         """Tell everybody who follows something that the connection is up again."""
         for callback in tuple(self._reconnected):
@@ -256,23 +268,24 @@ async def connect(
     within ``timeout`` seconds, Forbidden when it refuses us, and UnsupportedServer when it is too old.
     """
     servers = [urls] if isinstance(urls, str) else list(urls)
-    client = Client()
-    link = Link(client, servers)
+    link = Link(servers)
     if creds is not None:
         link.check_credentials(str(creds))
     options: dict[str, Any] = {
         "token": token,
         "user": user,
         "password": password,
+        # Replies to a user come under its own name, so that permissions can keep others from hearing them.
+        "inbox_prefix": f"_INBOX.{encode(user)}" if user else None,
         "user_credentials": str(creds) if creds else None,
         "tls": tls,
         "drain_timeout": drain_timeout,
     }
     try:
         await link.open(name, timeout, {key: value for key, value in options.items() if value is not None})
-        bus = Bus(client, cell)
+        bus = Bus(link.client, cell)
         await bus.start()
-        link.on_lost, link.on_back = bus.lost, bus.back
+        link.on_lost, link.on_back, link.on_refused = bus.lost, bus.back, bus.refused
         yield bus
     finally:
         await link.close(drain_timeout)

@@ -22,15 +22,31 @@ PING_SECONDS = 5
 RECONNECT_SECONDS = 0.1
 
 
+_PERMISSIONS = "permissions violation"
+
+
+class _Client(Client):
+    """A client that never gives up: nats-py closes for good on errors such as 'slow consumer'."""
+
+    async def _process_err(self, err_msg: str) -> None:
+        if _PERMISSIONS in err_msg:
+            await super()._process_err(err_msg)
+        else:
+            error = nats.errors.Error(f"nats: {err_msg.strip(chr(39))}")
+            await self._error_cb(error)
+            await self._process_op_err(error)
+
+
 class Link:
     """One nats-py client: how it connects, what it reports, how it ends."""
 
-    def __init__(self, client: Client, servers: Sequence[str]) -> None:
-        self.client = client
+    def __init__(self, servers: Sequence[str]) -> None:
+        self.client: Client = _Client()
         self.servers = list(servers)
         self.where = ", ".join(_without_secrets(url) for url in servers)
         self.on_lost: Callable[[], None] = _nothing
         self.on_back: Callable[[], None] = _nothing
+        self.on_refused: Callable[[str], None] = _ignore
         self.is_open = False
         self.last_error: Exception | None = None
 
@@ -88,7 +104,7 @@ class Link:
             )
 
     async def _on_error(self, error: Exception) -> None:
-        self.last_error = error
+        again, self.last_error = str(error) == str(self.last_error), error
         if not self.is_open:
             if "authorization" in str(error).lower():
                 raise Forbidden(
@@ -96,7 +112,12 @@ class Link:
                     hint="Check the token, user and password, or credentials file.",
                 )
         elif isinstance(error, (nats.errors.Error, OSError)):
-            log.warning("NATS: %s", error, extra={"action": "bus_error"})
+            # While the server is away, ten attempts a second say the same.
+            log.log(
+                logging.DEBUG if again else logging.WARNING, "NATS: %s", error, extra={"action": "bus_error"}
+            )
+            if _PERMISSIONS in str(error):
+                self.on_refused(str(error))
         else:
             log.error("a message handler failed", exc_info=error, extra={"action": "handler_failed"})
 
@@ -110,6 +131,7 @@ class Link:
             log.critical("%s The connection is closed.", error)
             await self.client.close()
             return
+        self.last_error = None
         log.info("connected to NATS again", extra={"action": "bus_reconnected"})
         self.on_back()
 
@@ -120,4 +142,8 @@ def _without_secrets(url: str) -> str:
 
 
 def _nothing() -> None:
+    """Stand in until somebody listens."""
+
+
+def _ignore(_error: str) -> None:
     """Stand in until somebody listens."""

@@ -8,7 +8,8 @@ import logging
 
 import pytest
 
-from bacalhau_nats.domain.node import Heartbeat
+from bacalhau_nats.domain.facts import report_key
+from bacalhau_nats.domain.node import Heartbeat, NodeReport
 from bacalhau_nats.errors import (
     BusTimeout,
     Forbidden,
@@ -22,6 +23,7 @@ from bacalhau_nats.errors import (
 from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall
 from bacalhau_nats.messaging import link
 from bacalhau_nats.messaging.bus import Bus, Endpoint, connect
+from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.subjects import BID, HEARTBEAT, NODE_STATUS, ROLL_CALL, Cell
 from bacalhau_nats.testing.server import NatsServer
 from tests.support.waiting import eventually
@@ -140,6 +142,42 @@ async def test_reconnects_and_says_so(own_bus: Bus, own_server: NatsServer):
         await back.wait()
     assert own_bus.connected
     forget()
+
+
+async def test_an_error_for_which_nats_py_gives_up_is_a_reconnect(own_bus: Bus, cell: Cell):
+    back = asyncio.Event()
+    own_bus.on_reconnect(back.set)
+    await own_bus.client._process_err("'slow consumer'")
+    async with asyncio.timeout(5):
+        await back.wait()
+    with pytest.raises(NoResponders):
+        await own_bus.ask(ROLL_CALL(cell=cell.name), RollCall(), NodeStatus, timeout=5)
+
+
+async def test_an_outage_is_logged_once_and_not_ten_times_a_second(
+    own_bus: Bus, own_server: NatsServer, caplog
+):
+    await own_server.kill()
+    await eventually(lambda: not own_bus.connected)
+    await asyncio.sleep(0.5)  # five attempts
+    refused = [record for record in caplog.records if "Connect call failed" in record.getMessage()]
+    assert len(refused) == 1
+
+
+async def test_what_a_user_may_not_publish_is_forbidden_at_once(cell: Cell, tmp_path):
+    conf = tmp_path / "nats.conf"
+    conf.write_text(
+        'authorization { users [{ user: n, password: p, permissions: { publish: "allowed.>", subscribe: ">" } }] }'
+    )
+    async with (
+        NatsServer(conf=conf) as server,
+        connect(server.url, cell=cell, name="t", user="n", password="p") as bus,
+    ):
+        async with asyncio.timeout(2):
+            with pytest.raises(Forbidden, match=r"publish to bacalhau\..*\.node\.Other\.report"):
+                await JetRecords(bus).put(report_key("Other"), NodeReport())
+        with pytest.raises(NoResponders):
+            await bus.request("allowed.x", b"", within=2)
 
 
 async def test_a_service_answers_models_with_models_or_errors(bus: Bus, other_bus: Bus, cell: Cell, caplog):
