@@ -103,7 +103,7 @@ class LogChunk(Model):
     """`log.<job>.<execution>.<stream>`: a piece of output, ``offset`` bytes after its beginning.
 
     ``text`` where the bytes are UTF-8, ``base64`` where they are not. ``end`` marks the last chunk of a
-    stream and is empty. The stream ``event`` carries progress (an image pull, a download) as text.
+    stream, which may be empty. The stream ``event`` carries progress (an image pull, a download) as text.
     """
 
     execution_id: ExecutionID = ExecutionID("")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +44,7 @@ async def read_logs(
     tail: int | None = None,
     ended: asyncio.Event | None = None,
     streams: Sequence[str] = OUTPUT,
-) -> AsyncIterator[LogChunk]:
+) -> AsyncGenerator[LogChunk, None]:
     """Give the output of one execution, or of all executions of the job, in the order it was stored.
 
     ``tail`` skips all but the last so many lines of what is stored (0: all of it). With ``follow`` it goes on

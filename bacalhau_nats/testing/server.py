@@ -29,8 +29,8 @@ class NatsServer:
         async with NatsServer() as server:
             bus = await connect(server.url)
 
-    ``conf`` is a configuration file for it; host, port and store are still ours. ``env`` is then its whole
-    environment (for ``$VARIABLES`` in the file). It is killed by the kernel when the thread that started it
+    ``conf`` is a configuration file for it, which then says where the store is; host and port are still ours.
+    ``env`` is its whole environment (for ``$VARIABLES`` in the file). It is killed by the kernel when the thread that started it
     ends, so start it where the test runs and not in a worker thread.
     """
 
@@ -121,9 +121,7 @@ class NatsServer:
         if self._process is not None:
             raise RuntimeError("the server is already running")
         command: list[str | Path] = [find_server(), "-a", self.host, "-p", str(self.port or -1)]
-        command += ["-js", "-sd", self.store]
-        if self._conf is not None:
-            command += ["-c", self._conf]
+        command += ["-js", "-sd", self.store] if self._conf is None else ["-c", self._conf]
         self._ready.clear()
         self.lines.clear()
         self._process = subprocess.Popen(  # noqa: S603 - our own binary, a list, no shell
