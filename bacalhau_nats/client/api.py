@@ -16,6 +16,7 @@ from bacalhau_nats.client.logs import LogLine
 from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
 from bacalhau_nats.client.transport import BrokenOff, Transport
 from bacalhau_nats.client.wire import (
+    JOBS,
     TERMINAL_JOB_STATES,
     Execution,
     HistoryItem,
@@ -25,13 +26,13 @@ from bacalhau_nats.client.wire import (
     Page,
     SpecConfig,
     Submission,
+    job_path,
     job_state,
     page_of,
     submission_of,
 )
 from bacalhau_nats.errors import BusTimeout, UserError
 
-_JOBS = "/api/v1/orchestrator/jobs"
 _NODES = "/api/v1/orchestrator/nodes"
 _AGENT = "/api/v1/agent"
 _FIRST_LOOK = 0.02
@@ -97,7 +98,7 @@ class Client:
         tries = 1 if job.get("Name") else _TRIES
         for left in reversed(range(tries)):
             try:
-                return submission_of(await self._http.json("PUT", _JOBS, body=body))
+                return submission_of(await self._http.json("PUT", JOBS, body=body))
             except BrokenOff:
                 if not left:
                     raise
@@ -105,20 +106,20 @@ class Client:
 
     async def diff(self, job: Job) -> str:
         """Give the difference between ``job`` and the stored job of its name, as text; empty when equal."""
-        found = await self._http.json("PUT", f"{_JOBS}/diff", body={"Job": job})
+        found = await self._http.json("PUT", f"{JOBS}/diff", body={"Job": job})
         return str(found.get("Diff") or "")
 
     async def rerun(self, job: str, *, version: int = 0, namespace: str = "") -> Submission:
         """Run a version of a finished or running job again (0: the latest), as a new version."""
         body = {"JobVersion": version, "Namespace": namespace, "IdempotencyToken": str(uuid4())}
-        return submission_of(await self._http.json("PUT", _job(job, "/rerun"), body=body))
+        return submission_of(await self._http.json("PUT", job_path(job, "/rerun"), body=body))
 
     async def stop(self, job: str, *, reason: str = "Stopped at user request", namespace: str = "") -> str:
         """Ask for a job to end; give the id of the evaluation that will see to it."""
         body: dict[str, str] = {"reason": reason, "IdempotencyToken": str(uuid4())}
         if namespace:
             body["Namespace"] = namespace
-        found = await self._http.json("DELETE", _job(job), body=body)
+        found = await self._http.json("DELETE", job_path(job), body=body)
         return str(found.get("EvaluationID") or "")
 
     # --- jobs: reads --------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ class Client:
         ``include`` may name ``history`` (its first 100 items) and ``executions``.
         """
         query = {"include": ",".join(include), "job_version": version, "namespace": namespace}
-        return cast("JobDetails", await self._http.json("GET", _job(job), query=query))
+        return cast("JobDetails", await self._http.json("GET", job_path(job), query=query))
 
     async def list_jobs(
         self,
@@ -142,7 +143,7 @@ class Client:
     ) -> Page[Job]:
         """List jobs, oldest first; ``labels`` is a selector such as ``env=prod,tier in (a,b)``."""
         query = {"labels": labels, "namespace": namespace, **listing}
-        return page_of(await self._http.json("GET", _JOBS, query=query))
+        return page_of(await self._http.json("GET", JOBS, query=query))
 
     async def executions(
         self,
@@ -155,7 +156,7 @@ class Client:
     ) -> Page[Execution]:
         """List the executions of a job's latest version, oldest first; ``limit`` 0 means all."""
         query = {"job_version": version, "all_job_versions": all_versions, "namespace": namespace, **listing}
-        return page_of(await self._http.json("GET", _job(job, "/executions"), query=query))
+        return page_of(await self._http.json("GET", job_path(job, "/executions"), query=query))
 
     async def history(
         self,
@@ -177,7 +178,7 @@ class Client:
             "namespace": namespace,
             **listing,
         }
-        return page_of(await self._http.json("GET", _job(job, "/history"), query=query))
+        return page_of(await self._http.json("GET", job_path(job, "/history"), query=query))
 
     async def follow(self, job: str, *, version: int = 0) -> AsyncIterator[HistoryItem]:
         """Give each event of a job as it happens; ends when the job is over.
@@ -211,11 +212,13 @@ class Client:
 
     async def versions(self, job: str, *, namespace: str = "") -> Page[Job]:
         """List every version of a job, first to last."""
-        return page_of(await self._http.json("GET", _job(job, "/versions"), query={"namespace": namespace}))
+        return page_of(
+            await self._http.json("GET", job_path(job, "/versions"), query={"namespace": namespace})
+        )
 
     async def results(self, job: str, *, namespace: str = "") -> list[SpecConfig]:
         """Say where the results of a job's completed executions are."""
-        found = await self._http.json("GET", _job(job, "/results"), query={"namespace": namespace})
+        found = await self._http.json("GET", job_path(job, "/results"), query={"namespace": namespace})
         return list(found.get("Items") or [])
 
     def logs(
@@ -239,7 +242,7 @@ class Client:
             "job_version": str(version or ""),
             "namespace": namespace,
         }
-        return logs.read(self._http, _job(job, "/logs"), query)
+        return logs.read(self._http, job_path(job, "/logs"), query)
 
     async def download(
         self,
@@ -266,19 +269,10 @@ class Client:
         labels: str = "",
         approval: str = "",
         status: str = "",
-        limit: int = 0,
-        order_by: str = "",
-        reverse: bool = False,
+        **listing: Unpack[Listing],
     ) -> list[dict[str, Any]]:
         """List the nodes the server knows."""
-        query = {
-            "labels": labels,
-            "filter-approval": approval,
-            "filter-status": status,
-            "limit": limit,
-            "order_by": order_by,
-            "reverse": reverse,
-        }
+        query = {"labels": labels, "filter-approval": approval, "filter-status": status, **listing}
         return list((await self._http.json("GET", _NODES, query=query)).get("Nodes") or [])
 
     async def node(self, node: str) -> dict[str, Any]:
@@ -301,9 +295,3 @@ class Client:
     async def agent_config(self) -> dict[str, Any]:
         """Read the server's settings, secrets masked."""
         return cast("dict[str, Any]", (await self._http.json("GET", f"{_AGENT}/config")).get("config") or {})
-
-
-def _job(job: str, rest: str = "") -> str:
-    if not job.strip():
-        raise UserError("the job's name or id is empty", hint="'bacalhau job list' shows them")
-    return f"{_JOBS}/{quote(job, safe='')}{rest}"

@@ -6,8 +6,13 @@ Names and numbers are those of Bacalhau 1.9 (`COMPUTE_STATES[9] == "Completed"`)
 from __future__ import annotations
 
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from urllib.parse import quote
+
+from bacalhau_nats.errors import UserError
 
 Item = TypeVar("Item")
+
+JOBS = "/api/v1/orchestrator/jobs"
 
 COMPUTE_STATES = (
     "Undefined",
@@ -162,6 +167,13 @@ def job_state(job: Job) -> str:
 
 def _name(names: tuple[str, ...], number: int) -> str:
     return names[number] if 0 <= number < len(names) else f"state {number}"
+
+
+def job_path(job: str, rest: str = "") -> str:
+    """Give the address of a job, by name or id. Raises UserError when that is empty."""
+    if not job.strip():
+        raise UserError("the job's name or id is empty", hint="'bacalhau job list' shows them")
+    return f"{JOBS}/{quote(job, safe='')}{rest}"
 
 
 def page_of(found: dict[str, Any]) -> Page[Any]:

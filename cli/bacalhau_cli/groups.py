@@ -57,7 +57,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite what click does not know, then parse."""
-        ctx.meta["bacalhau.args"] = list(args)  # for a hint that repeats them
+        ctx.meta["given arguments"] = list(args)  # for a hint that repeats them
         return super().parse_args(ctx, list(rewrite(args, self.params)))
 
 

@@ -140,7 +140,7 @@ def _tell_more(ctx: click.Context, token: str) -> None:
     """Give the command that shows the next part, with every flag that was given."""
     if not token:
         return
-    given = [*(ctx.meta.get("bacalhau.args") or [])]
+    given = [*(ctx.meta.get("given arguments") or [])]
     kept, skip = [], False
     for arg in given:
         if skip or arg.startswith("--next-token="):

@@ -59,9 +59,7 @@ def list_nodes(
             labels=labels,
             approval=filter_approval or "",
             status=filter_status or "",
-            limit=listing["limit"],
-            order_by=listing["order_by"],
-            reverse=listing["reverse"],
+            **listing,
         )
     )
     groups = [name.strip() for text in show for name in text.split(",")]
