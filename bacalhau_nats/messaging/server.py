@@ -42,7 +42,6 @@ DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes; what NATS itself has
 _PORT = re.compile(re.escape(LISTENING) + r".*:(\d+)")
 _LOG_LIMIT = 8 * 1024 * 1024  # bytes per log file
 _LOG_FILES = 3
-_QUOTED_LINES = 8
 _LOCK_WAIT = 3.0  # seconds: a predecessor that was killed is gone in milliseconds
 _STOP_WAIT = 5.0  # seconds from SIGTERM to SIGKILL
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.05, 5.0  # seconds
@@ -249,9 +248,10 @@ class EmbeddedServer:
                 hint="choose another port, stop the other process, or, if it is a NATS server, connect to it by URL",
                 port=str(self.port),
             )
-        lines = "\n".join(line for line in said.splitlines()[-_QUOTED_LINES:])
         return StartFailed(
-            f"the embedded NATS server {what}; the end of {self.log_path}:\n{lines}",
+            "\n".join(
+                [f"the embedded NATS server {what}; the end of {self.log_path}:", *said.splitlines()[-8:]]
+            ),
             hint="the log says why; a running server can be used instead by its URL",
         )
 
@@ -296,8 +296,7 @@ class EmbeddedServer:
 
 
 def _locked(file: IO[str]) -> bool:
-    try:
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return True
+    return False

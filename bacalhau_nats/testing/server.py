@@ -29,7 +29,7 @@ class NatsServer:
         async with NatsServer() as server:
             bus = await connect(server.url)
 
-    ``conf`` is a configuration file for it, which then says where the store is; host and port are still ours.
+    ``conf`` is a configuration file for it; host and port are still ours, and so is the store unless it names one.
     ``env`` is its whole environment (for ``$VARIABLES`` in the file). It is killed by the kernel when the thread that started it
     ends, so start it where the test runs and not in a worker thread.
     """
@@ -121,7 +121,10 @@ class NatsServer:
         if self._process is not None:
             raise RuntimeError("the server is already running")
         command: list[str | Path] = [find_server(), "-a", self.host, "-p", str(self.port or -1)]
-        command += ["-js", "-sd", self.store] if self._conf is None else ["-c", self._conf]
+        if self._conf is not None:
+            command += ["-c", self._conf]
+        if self._conf is None or "store_dir" not in self._conf.read_text():  # named twice is refused
+            command += ["-js", "-sd", self.store]
         self._ready.clear()
         self.lines.clear()
         self._process = subprocess.Popen(  # noqa: S603 - our own binary, a list, no shell
