@@ -9,11 +9,13 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bacalhau_nats.executors.docker_reaper import LOCK_NAME, LOG_NAME
+from bacalhau_nats.ports import Stream
 from tests.support.docker import Bench, Sink, docker_work
 from tests.support.waiting import eventually
 
@@ -28,13 +30,13 @@ from bacalhau_nats.executors.docker import open_docker
 from bacalhau_nats.ports import PluginContext
 from tests.support.docker import Sink, docker_work
 
-async def main(cell, node, data_dir, window):
+async def main(cell, node, data_dir, window, command):
     held = os.open(Path(data_dir) / "compute.lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     context = PluginContext(cell, node, Path(data_dir), {"LostWindow": float(window)})
     async with open_docker(context) as executor:
         logs = Sink()
-        running = asyncio.create_task(executor.run(docker_work("sh", "-c", "echo; sleep 60"), logs))
+        running = asyncio.create_task(executor.run(docker_work("sh", "-c", command), logs))
         await logs.first.wait()
         print(executor._reaper._process.pid, flush=True)
         await running
@@ -51,11 +53,11 @@ def bench(tmp_path):
 
 
 @asynccontextmanager
-async def compute(bench, window: float = WINDOW):
+async def compute(bench, window: float = WINDOW, command: str = "echo; sleep 60"):
     """A process with one running container and a reaper; give it and the reaper's process id."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-c", COMPUTE, bench.cell, bench.node, str(bench.data_dir), str(window)),
+        *("-c", COMPUTE, bench.cell, bench.node, str(bench.data_dir), str(window), command),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
@@ -105,6 +107,21 @@ async def test_the_containers_stay_when_a_compute_comes_back_within_the_window(b
         await eventually(lambda: not lives(reaper), within=10)
         os.close(held)
         assert len(bench.containers()) == 1
+
+
+async def test_a_new_compute_takes_over_what_a_killed_one_started(bench):
+    command = "i=100; while [ $i -lt 115 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 3"
+    async with compute(bench, 60, command) as (process, _):
+        process.kill()
+        await process.wait()
+        execution = bench.containers()[0]["Labels"]["bacalhau.execution"]
+        logs = Sink()
+        async with bench.open() as executor:
+            work = replace(docker_work(), execution_id=execution)
+            outcome = await executor.attach(work, logs, seen={Stream.STDOUT: 8})
+    assert outcome is not None
+    assert outcome.exit_code == 3
+    assert logs.stdout.split() == [str(number) for number in range(102, 115)]
 
 
 async def test_what_ends_a_compute_does_not_end_its_reaper(bench):

@@ -13,6 +13,7 @@ import pytest
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import NetworkConfig, NetworkType, Port
+from bacalhau_nats.executors import docker_engine
 from bacalhau_nats.ports import Stream, Volume, WorkFailed
 from tests.support.docker import Bench, Sink, StuckSink, docker_work
 from tests.support.waiting import eventually
@@ -82,22 +83,29 @@ async def test_a_line_arrives_milliseconds_after_it_was_printed(bench, tmp_path)
     assert sorted(delays)[25] < 0.02, delays
 
 
-async def test_a_sink_that_stalls_at_the_end_neither_loses_output_nor_locks_the_engine(bench):
-    logs = StuckSink()
+async def test_a_sink_that_stalls_neither_loses_output_nor_locks_the_engine(bench):
+    """Sizes around what pipes and buffers hold: there the engine keeps the lock of a container that has ended."""
+    sizes = [1_260_000, 1_300_000, 1_340_000, 1_380_000, 4_000_000]
+    sinks = [StuckSink() for _ in sizes]
     async with bench.open() as executor:
-        work = docker_work("sh", "-c", "head -c 1300000 /dev/zero; echo end >&2; exit 3")
-        running = asyncio.create_task(executor.run(work, logs))
-        await logs.first.wait()
+        runs = [
+            asyncio.create_task(
+                executor.run(docker_work("sh", "-c", f"head -c {size} /dev/zero; echo end >&2; exit 3"), sink)
+            )
+            for size, sink in zip(sizes, sinks, strict=True)
+        ]
 
         async def ended():
-            # Without letting go of the stream the engine holds the container's lock and this call hangs.
-            return [item for item in await asyncio.to_thread(bench.containers) if item["State"] == "exited"]
+            found = await asyncio.to_thread(bench.containers)
+            return [item["State"] for item in found] == ["exited"] * len(sizes)
 
-        await eventually(ended, within=15)
-        logs.go.set()
-        assert (await running).exit_code == 3
-    assert len(logs.out[Stream.STDOUT]) == 1_300_000
-    assert logs.stderr == "end\n"
+        async with asyncio.timeout(20):
+            await eventually(ended, within=15)
+        for sink in sinks:
+            sink.go.set()
+        assert [outcome.exit_code for outcome in await asyncio.gather(*runs)] == [3] * len(sizes)
+    assert [len(sink.out[Stream.STDOUT]) for sink in sinks] == sizes
+    assert [sink.stderr for sink in sinks] == ["end\n"] * len(sizes)
 
 
 async def test_a_program_that_closes_its_output_is_waited_for(bench):
@@ -105,6 +113,12 @@ async def test_a_program_that_closes_its_output_is_waited_for(bench):
     outcome = await run(bench, docker_work("sh", "-c", "exec >&- 2>&-; sleep 0.5; exit 7"))
     assert outcome.exit_code == 7
     assert time.monotonic() - began > 0.5
+
+
+async def test_waiting_goes_on_when_one_request_has_waited_long_enough(bench, monkeypatch):
+    monkeypatch.setattr(docker_engine, "_WAIT_TURN", 0.2)
+    outcome = await run(bench, docker_work("sh", "-c", "exec >&- 2>&-; sleep 1; exit 7"))
+    assert outcome.exit_code == 7
 
 
 # --- how it ends ----------------------------------------------------------------------------------------
