@@ -9,7 +9,7 @@ killed by the kernel when we are killed. The life of the child::
                     v
               StartFailed with the last lines of its log
 
-Nothing here speaks the NATS protocol; `bus.connect` does, and it judges the server's version.
+`bus.connect` judges the server's version.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ DEFAULT_PORT = 4222
 DEFAULT_MAX_PAYLOAD = 1024 * 1024  # bytes; what NATS itself has
 
 _PORT = re.compile(re.escape(LISTENING) + r".*:(\d+)")
-_LOG_LIMIT = 8 * 1024 * 1024  # bytes per log file
-_LOG_FILES = 3
+_LOG_LIMIT, _LOG_FILES = 8 * 1024 * 1024, 3  # bytes per log file, files kept
 _LOCK_WAIT = 3.0  # seconds: a predecessor that was killed is gone in milliseconds
 _STOP_WAIT = 5.0  # seconds from SIGTERM to SIGKILL
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.05, 5.0  # seconds
@@ -143,8 +142,7 @@ class EmbeddedServer:
         await self._stop()
 
     async def _take_data_dir(self) -> None:
-        # Two servers on one store destroy it. The lock is inherited by the server, so that it is held until the
-        # last of us two is gone.
+        # Two servers on one store destroy it. Our child inherits the lock: it is held until both of us are gone.
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = (self.data_dir / "nats-server.lock").open("a+")
