@@ -64,15 +64,16 @@ def create_app(gateway: Gateway, *, orchestrator: bool = True, limits: HTTPLimit
         exception_handlers={BacalhauError: _on_error, HTTPException: _on_http_error},
     )
     nodes = Nodes(gateway)
-    app.include_router(AgentRoutes(gateway, nodes).router())
     if orchestrator:
         submissions = Submissions(gateway)
         queries = Queries(gateway, submissions.content.give_back)
-        app.include_router(AuthRoutes(gateway.identity).router())
+        # Routes are tried in this order: the ones asked most come first.
         app.include_router(JobRoutes(submissions, queries).router())
+        app.include_router(AuthRoutes(gateway.identity).router())
         app.include_router(LogRoutes(gateway).router())
         app.include_router(ResultRoutes(gateway).router())
         app.include_router(NodeRoutes(nodes).router())
+    app.include_router(AgentRoutes(gateway, nodes).router())
     for path in _REDIRECTS:
         app.add_api_route(path, _redirect, methods=["GET"], include_in_schema=False)
     return app

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ from bacalhau_nats.gateway.http.wire import JSON, Json, encode
 from bacalhau_nats.gateway.refusals import API_SERVER
 
 REQUEST_ID = "x-request-id"
-_ALPHABET = string.ascii_letters + string.digits
-_ID_LENGTH = 32
 _METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE"
 _PREFLIGHT_VARY = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 _MANY_CLIENTS = 10_000
@@ -74,7 +71,7 @@ class Edge:
             await _preflight(send, headers)
             return
         given = headers.get(REQUEST_ID, "")
-        chosen = given or "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+        chosen = given or secrets.token_hex(16)
         extra: RawHeaders = [(b"x-request-id", chosen.encode("latin-1", "replace")), (b"vary", b"Origin")]
         if origin:
             extra.append((b"access-control-allow-origin", b"*"))
