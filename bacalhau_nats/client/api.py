@@ -11,13 +11,12 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from bacalhau_nats import __version__
-from bacalhau_nats.client import logs
+from bacalhau_nats.client import logs, watch
 from bacalhau_nats.client.logs import LogLine
 from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
 from bacalhau_nats.client.transport import BrokenOff, Transport
 from bacalhau_nats.client.wire import (
     JOBS,
-    TERMINAL_JOB_STATES,
     Execution,
     HistoryItem,
     Job,
@@ -27,7 +26,6 @@ from bacalhau_nats.client.wire import (
     SpecConfig,
     Submission,
     job_path,
-    job_state,
     page_of,
     submission_of,
 )
@@ -35,8 +33,6 @@ from bacalhau_nats.errors import BusTimeout, UserError
 
 _NODES = "/api/v1/orchestrator/nodes"
 _AGENT = "/api/v1/agent"
-_FIRST_LOOK = 0.02
-_LAST_LOOK = 0.5
 _TRIES = 3
 
 
@@ -180,33 +176,24 @@ class Client:
         }
         return page_of(await self._http.json("GET", job_path(job, "/history"), query=query))
 
-    async def follow(self, job: str, *, version: int = 0) -> AsyncIterator[HistoryItem]:
+    def follow(self, job: str, *, version: int = 0) -> AsyncIterator[HistoryItem]:
         """Give each event of a job as it happens; ends when the job is over.
 
-        The server is asked quickly at first, then twice a second.
+        The server is asked quickly at first, then twice a second, and may be away for some seconds.
         """
-        token, pause = "", _FIRST_LOOK
-        while True:
-            page = await self.history(job, version=version, next_token=token, limit=100)
-            for item in page["Items"]:
-                yield item
-            token = page["NextToken"]
-            if not token:
-                return
-            pause = _FIRST_LOOK if page["Items"] else min(_LAST_LOOK, pause * 1.5)
-            await asyncio.sleep(pause)
+        return watch.events(
+            lambda token: self.history(job, version=version, next_token=token, limit=watch.PAGE)
+        )
 
     async def wait(self, job: str, *, timeout: float | None = None, namespace: str = "") -> Job:  # noqa: ASYNC109 - callers in a notebook want a number
         """Wait until a job is over and give it. Raises BusTimeout after ``timeout`` seconds."""
-        pause = _FIRST_LOOK
+
+        async def look() -> Job:
+            return (await self.get(job, namespace=namespace))["Job"]
+
         try:
             async with asyncio.timeout(timeout):
-                while True:
-                    found = (await self.get(job, namespace=namespace))["Job"]
-                    if job_state(found) in TERMINAL_JOB_STATES:
-                        return found
-                    await asyncio.sleep(pause)
-                    pause = min(_LAST_LOOK, pause * 1.5)
+                return await watch.end(look)
         except TimeoutError:
             raise BusTimeout(f"job {job} is not over after {timeout:g} s", hint="it goes on") from None
 

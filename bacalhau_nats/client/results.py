@@ -166,7 +166,7 @@ async def _download(
         part.replace(target)
         _tag(part).unlink(missing_ok=True)
     size = target.stat().st_size
-    on_progress(Progress(result.name, size, size))
+    on_progress(Progress(result.owner, size, size))
     return target
 
 
@@ -188,7 +188,7 @@ async def _fill(http: Transport, result: Result, part: Path, on_progress: Callab
             async for chunk in response.aiter_bytes():
                 await asyncio.to_thread(out.write, chunk)
                 have += len(chunk)
-                on_progress(Progress(result.name, have, total or result.size))
+                on_progress(Progress(result.owner, have, total or result.size))
 
 
 def _already(part: Path) -> tuple[int, str]:

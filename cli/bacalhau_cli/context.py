@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ENDPOINT = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")
+_TLS = "BACALHAU_API_TLS_"
 _ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _PORT = "1234"
 
@@ -50,11 +51,16 @@ class Caller:
 
         The settings as a whole are only loaded when a file or ``-c`` takes part, which takes 100 ms.
         """
+        return self._server()[0]
+
+    def _server(self) -> tuple[str, bool | str]:
+        """Give the server's address, and what to trust when it speaks https."""
         if self._needs_settings():
-            return self.settings().api.url
+            api = self.settings().api
+            return api.url, False if api.tls.insecure else api.tls.ca_file or True
         host = str(self.given.get("api_host") or self.environ.get(_ENDPOINT[0]) or "")
         port = str(self.given.get("api_port") or self.environ.get(_ENDPOINT[1]) or _PORT)
-        return endpoint(host, port)
+        return endpoint(host, port), True
 
     def client(self) -> Client:
         """Make a client of that server, with the credentials of the environment."""
@@ -70,7 +76,8 @@ class Caller:
             )
         if bool(user) != bool(password):
             raise UserError("only one of BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD is set")
-        return Client(self.endpoint(), token=key, basic=(user, password) if user else None)
+        url, verify = self._server()
+        return Client(url, token=key, basic=(user, password) if user else None, verify=verify)
 
     def data_dir(self) -> Path:
         """Give the data folder as the flag or the environment names it, without loading settings."""
@@ -89,7 +96,11 @@ class Caller:
         return asyncio.run(run())
 
     def _needs_settings(self) -> bool:
-        return bool(self.given.get("config")) or (self.data_dir() / "config.yaml").is_file()
+        return (
+            bool(self.given.get("config"))
+            or any(name.startswith(_TLS) for name in self.environ)
+            or (self.data_dir() / "config.yaml").is_file()
+        )
 
 
 def endpoint(host: str, port: str) -> str:

@@ -215,7 +215,7 @@ async def _watch_live(client: Client, job_id: str, version: int, *, endless: boo
             await _drain(client, job_id, version, picture, endless=endless)
         finally:
             refresher.cancel()
-            await asyncio.wait([refresher])
+            await asyncio.gather(refresher, return_exceptions=True)
         await refresh()
 
 

@@ -102,7 +102,8 @@ def _tell(done: Downloaded, job: str) -> None:
     if done.clashes:
         shown = ", ".join(done.clashes[:3]) + (", …" if len(done.clashes) > 3 else "")  # noqa: PLR2004 - a few
         notices.warn(
-            f"{len(done.clashes)} files come from several executions; each is kept in its execution's folder: {shown}"
+            "several executions have a result of the same name; each is kept in its execution's folder: "
+            f"{shown}"
         )
     render.line(f"Results for job '{job}' have been written to...")
     render.line(str(done.into.absolute()))

@@ -128,6 +128,19 @@ async def test_history_is_followed_from_page_to_page_until_the_token_is_gone(api
     assert seen == [1, 3]
 
 
+async def test_a_server_that_is_away_for_a_moment_does_not_end_the_watching(api: FakeApi) -> None:
+    away = Answer({"Message": "starting", "Code": "ServiceUnavailable"}, 503)
+    api.on(
+        f"GET {JOBS}/x/history",
+        [{"NextToken": "t", "Items": [{"SeqNum": 1}]}, away, {"NextToken": "", "Items": [{"SeqNum": 2}]}],
+    )
+    api.on(f"GET {JOBS}/y/history", away)
+    async with Client(api.url) as client:
+        assert [item["SeqNum"] async for item in client.follow("x")] == [1, 2]
+        with pytest.raises(Unavailable, match="starting"):
+            _ = [item async for item in client.follow("y")]
+
+
 async def test_wait_ends_with_the_job_or_with_its_time(api: FakeApi) -> None:
     states = ["Pending", "Running", "Failed"]
     api.on(f"GET {JOBS}/x", [{"Job": {"State": {"StateType": state}}} for state in states])
