@@ -7,7 +7,7 @@ reader; golden files in the tests keep the written form.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +46,6 @@ class Model(BaseModel):
         """Write this record as plain JSON values, defaults left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
-    def but(self, **changes: Any) -> Any:
+    def but(self, **changes: Any) -> Self:
         """Copy with some fields changed; values are trusted, not validated again."""
         return self.model_copy(update=changes)

@@ -150,6 +150,14 @@ class View:
         elif fact.key.kind is Kind.REPORT:
             self.nodes.pop(NodeID(fact.key.owner), None)
 
+    def clear(self) -> None:
+        """Forget everything: the stream was made anew."""
+        self.seq = 0
+        for held in (self.nodes, self.aliases, self.unfinished, self._archived, self._by_name, self._by_node):
+            held.clear()
+        self._by_creation.clear()
+        self._settled.clear()
+
     def tidy(self, limit: int = 1000) -> int:
         """Archive up to ``limit`` settled jobs; give how many. Called now and then by whoever owns the view."""
         batch, self._settled = self._settled[:limit], self._settled[limit:]

@@ -103,9 +103,8 @@ class GatewayService:
             ),
             asyncio.TaskGroup() as group,
         ):
-            serving = group.create_task(server.serve(sockets=[self._socket]), name="http")
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.005)
+            group.create_task(server.serve(sockets=[self._socket]), name="http")
+            await server.up.wait()
             self.ready.set()
             await stop.wait()
             server.should_exit = True
@@ -188,7 +187,16 @@ class GatewayService:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs the node."""
+    """Leaves signals to whoever runs the node, and says when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -208,5 +216,5 @@ def _bind(host: str, port: int) -> socket.socket:
             f"the API cannot listen on {host}:{port}: {error.strerror or error}",
             hint="another process has that port? choose one with -c API.Port=..., or 0 for any free one",
         ) from error
-    listener.setblocking(False)  # noqa: FBT003 - the name of the standard library
+    listener.setblocking(False)
     return listener

@@ -177,6 +177,22 @@ NODE_STATUS = Subject(
     "what are you doing",
     "NodeStatus",
 )
+REQUESTER_STATUS = Subject(
+    "bacalhau.{cell}.ask.requester.{node}.status",
+    "question",
+    "anybody",
+    "that requester",
+    "what are you doing",
+    "NodeStatus",
+)
+GATEWAY_STATUS = Subject(
+    "bacalhau.{cell}.ask.gateway.{node}.status",
+    "question",
+    "anybody",
+    "that gateway",
+    "what are you doing",
+    "NodeStatus",
+)
 ROLL_CALL = Subject(
     "bacalhau.{cell}.roll.call", "question", "requester", "every node", "send a heartbeat now", "RollCall"
 )

@@ -1,0 +1,81 @@
+"""What this node has right now: asks every plugin and notices what appears or goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from bacalhau_nats.compute.runner import Plugins
+from bacalhau_nats.domain.node import NodeReport
+from bacalhau_nats.ports import Health
+
+log = logging.getLogger(__name__)
+_PATIENCE = 3.0
+
+
+class _Checked(Protocol):
+    async def check(self) -> Health: ...
+
+
+class Survey:
+    """Keeps the node's report; `look` renews it. An engine that is not there is not advertised."""
+
+    def __init__(self, report: NodeReport, plugins: Plugins) -> None:
+        self._base, self._plugins = report, plugins
+        self._found: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
+        self._known: NodeReport | None = None
+        self.draining = False
+        self.left = False
+        self.unavailable: dict[str, str] = {}
+
+    @property
+    def report(self) -> NodeReport:
+        """What this node says of itself."""
+        engines, storages, publishers = self._found
+        return self._base.but(
+            engines=engines,
+            storages=storages,
+            publishers=publishers,
+            draining=self.draining,
+            left=self.left,
+        )
+
+    def forget(self) -> None:
+        """The report could not be stored; the next look counts as a change."""
+        self._known = None
+
+    async def look(self) -> bool:
+        """Ask all plugins; say whether the report has changed since the last look."""
+        self._found = (
+            await self._healthy("engine", self._plugins.executors),
+            await self._healthy("input source", self._plugins.storages),
+            await self._healthy("publisher", self._plugins.publishers),
+        )
+        report = self.report
+        changed = report != self._known
+        self._known = report
+        return changed
+
+    async def _healthy(self, family: str, plugins: Mapping[str, _Checked]) -> tuple[str, ...]:
+        healths = await asyncio.gather(*(self._ask(plugin) for plugin in plugins.values()))
+        found = []
+        for name, health in zip(plugins, healths, strict=True):
+            key = f"{family} {name}"
+            if health.ok:
+                found.append(name)
+                if self.unavailable.pop(key, None):
+                    log.info("%s is available now", key, extra={"action": "plugin_appeared"})
+            elif self.unavailable.get(key) != health.why:
+                self.unavailable[key] = health.why
+                log.warning("%s is not available: %s", key, health.why, extra={"action": "plugin_gone"})
+        return tuple(sorted(found))
+
+    @staticmethod
+    async def _ask(plugin: _Checked) -> Health:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await plugin.check()
+        except TimeoutError:
+            return Health(ok=False, why=f"it did not answer within {_PATIENCE:g} seconds")

@@ -1,0 +1,140 @@
+"""Each role's own slice, cut from the one tree of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bacalhau_nats import plugins
+from bacalhau_nats.compute.bidder import Rule
+from bacalhau_nats.compute.environment import refuses_env
+from bacalhau_nats.domain.intake import JobDefaults, TypeDefaults
+from bacalhau_nats.domain.retry import RetryPolicy
+from bacalhau_nats.domain.scheduling.plan import Policy
+from bacalhau_nats.domain.spec import JobSpec, NetworkType, ResourcesConfig, SpecConfig
+from bacalhau_nats.messaging.topology import Topology
+from bacalhau_nats.ports import Storage
+from bacalhau_nats.requester.desk import DeskSettings
+from bacalhau_nats.requester.service import RequesterSettings
+from bacalhau_nats.settings import Settings
+from bacalhau_nats.settings.jobs import EndlessJobDefaults, FiniteJobDefaults
+
+_WORKERS = 64
+
+
+def requester_settings(settings: Settings) -> RequesterSettings:
+    """What a requester needs to know."""
+    section = settings.orchestrator
+    retry = RetryPolicy(max_attempts=section.scheduler.max_attempts, backoff=section.scheduler.retry_backoff)
+    desk = DeskSettings(
+        policy=Policy(retry),
+        sweep_every=section.scheduler.housekeeping_interval,
+        manual_approval=section.node_manager.manual_approval,
+    )
+    return RequesterSettings(desk, workers=_WORKERS)
+
+
+def topology(settings: Settings, *, clustered: bool) -> Topology:
+    """The streams of this cell."""
+    section = settings.orchestrator
+    return Topology(
+        replicas=section.replicas or (3 if clustered else 1),
+        logs_max_bytes=section.logs.max_bytes,
+        logs_max_age=section.logs.max_age,
+    )
+
+
+def job_defaults(settings: Settings) -> JobDefaults:
+    """What a job gets where it says nothing."""
+    section = settings.job_defaults
+    return JobDefaults(
+        batch=_finite(section.batch),
+        ops=_finite(section.ops),
+        service=_endless(section.service),
+        daemon=_endless(section.daemon),
+    )
+
+
+def _resources(section: FiniteJobDefaults | EndlessJobDefaults) -> ResourcesConfig:
+    given = section.task.resources
+    return ResourcesConfig(cpu=given.cpu, memory=given.memory, disk=given.disk, gpu=given.gpu)
+
+
+def _finite(section: FiniteJobDefaults) -> TypeDefaults:
+    publisher, timeouts = section.task.publisher, section.task.timeouts
+    return TypeDefaults(
+        priority=section.priority,
+        resources=_resources(section),
+        publisher=SpecConfig(type=publisher.type, params=dict(publisher.params)),
+        execution_timeout=int(timeouts.execution_timeout),
+        total_timeout=int(timeouts.total_timeout),
+    )
+
+
+def _endless(section: EndlessJobDefaults) -> TypeDefaults:
+    return TypeDefaults(priority=section.priority, resources=_resources(section))
+
+
+def disabled(settings: Settings, group: str) -> frozenset[str]:
+    """Name the plugins of a group that this node does not offer."""
+    section = {
+        plugins.EXECUTORS: settings.engines.disabled,
+        plugins.STORAGE: settings.input_sources.disabled,
+        plugins.PUBLISHERS: settings.publishers.disabled,
+    }[group]
+    return frozenset(name.lower() for name in section)
+
+
+def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, Any]:
+    """Give one plugin its own section, with what concerns it from elsewhere in the tree."""
+    match group, name:
+        case plugins.EXECUTORS, "docker":
+            section = settings.engines.types.of(name)
+            rejected = settings.job_admission_control.reject_networked_jobs
+            window = settings.orchestrator.node_manager.disconnect_timeout
+            return section | {"RejectNetworked": rejected, "LostWindow": window}
+        case plugins.EXECUTORS, _:
+            return settings.engines.types.of(name)
+        case plugins.STORAGE, "urldownload":
+            inputs = settings.input_sources
+            return inputs.types.of("url") | {
+                "ReadTimeout": inputs.read_timeout,
+                "MaxRetryCount": inputs.max_retry_count,
+            }
+        case plugins.STORAGE, "local" | "localdirectory":
+            return {"AllowListedLocalPaths": settings.compute.allow_listed_local_paths}
+        case plugins.STORAGE, _:
+            return settings.input_sources.types.of(name)
+        case plugins.PUBLISHERS, "local":
+            section = settings.publishers.types.of(name)
+            if settings.source("Publishers.Types.Local.Port") == "default":
+                section.pop("Port", None)  # not asked for: any free one will do when it is taken
+            return section
+        case _:
+            return settings.publishers.types.of(name)
+
+
+def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[Rule, ...]:
+    """This node's own reasons to refuse a job for good."""
+    admission, allowed = settings.job_admission_control, settings.compute.env.allow_list
+
+    def networked(job: JobSpec) -> str:
+        wants = job.task.network.type not in (NetworkType.DEFAULT, NetworkType.NONE)
+        return "does not take jobs that want a network" if wants and admission.reject_networked_jobs else ""
+
+    def stateless(job: JobSpec) -> str:
+        bare = admission.reject_stateless_jobs and not job.task.input_sources
+        return "does not take jobs without inputs" if bare else ""
+
+    def variables(job: JobSpec) -> str:
+        return refuses_env(job.task, allowed)
+
+    def sources(job: JobSpec) -> str:
+        reasons = (
+            storages[i.source.kind].refuses(i.source)
+            for i in job.task.input_sources
+            if i.source.kind in storages
+        )
+        return "; ".join(reason for reason in reasons if reason)
+
+    return networked, stateless, variables, sources
