@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -107,8 +107,12 @@ def document_output(default: str, *, pretty: bool = False) -> Decorator:
     return _collected(options, ("form", "pretty"), "output", lambda form, pretty: Output(form or "", pretty))
 
 
-def listing(limit: int, *, order_by: str) -> Decorator:
-    """``--limit``, ``--next-token``, ``--order-by``, ``--order-reversed``; given as one dict ``listing``."""
+def listing(limit: int, *, order_by: Sequence[str] = ()) -> Decorator:
+    """``--limit``, ``--next-token``, ``--order-by``, ``--order-reversed``; given as one dict ``listing``.
+
+    ``order_by`` are the orders the server knows; none where it has one order only and ignores the option.
+    """
+    orders = f"Order by one of: {', '.join(order_by)}." if order_by else "Ignored: there is one order only."
     options = together(
         click.option(
             "--limit",
@@ -118,12 +122,23 @@ def listing(limit: int, *, order_by: str) -> Decorator:
             help="How many at most; 0 is all.",
         ),
         click.option("--next-token", default="", help="Where an earlier list ended."),
-        click.option("--order-by", default="", help=f"Order by one of: {order_by}."),
+        click.option(
+            "--order-by",
+            type=click.Choice(order_by) if order_by else str,
+            metavar="ORDER",
+            default=None,
+            help=orders,
+        ),
         switch("--order-reversed", help="The other way round."),
     )
 
-    def make(limit: int, next_token: str, order_by: str, order_reversed: bool) -> dict[str, Any]:
-        return {"limit": limit, "next_token": next_token, "order_by": order_by, "reverse": order_reversed}
+    def make(limit: int, next_token: str, order_by: str | None, order_reversed: bool) -> dict[str, Any]:
+        return {
+            "limit": limit,
+            "next_token": next_token,
+            "order_by": order_by or "",
+            "reverse": order_reversed,
+        }
 
     return _collected(options, ("limit", "next_token", "order_by", "order_reversed"), "listing", make)
 

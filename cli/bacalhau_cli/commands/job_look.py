@@ -37,7 +37,7 @@ def describe(caller: Caller, /, *, job: str, version: int, namespace: str, outpu
 @click.option(
     "--labels", default="bacalhau_canary != true", show_default=True, help="Only jobs with these labels."
 )
-@options.listing(10, order_by="created_at, modified_at")
+@options.listing(10, order_by=("created_at", "modified_at"))
 @options.table_output()
 @click.pass_context
 def list_jobs(ctx: click.Context, /, *, labels: str, listing: dict[str, Any], output: Output) -> None:
@@ -53,7 +53,7 @@ def list_jobs(ctx: click.Context, /, *, labels: str, listing: dict[str, Any], ou
 @options.version()
 @switch("--all-versions", help="Of every version, not only the latest.")
 @options.namespace()
-@options.listing(20, order_by="created_at, modified_at")
+@options.listing(20, order_by=("created_at", "modified_at"))
 @options.table_output()
 @click.pass_obj
 def executions(
@@ -90,7 +90,7 @@ def executions(
 @options.version()
 @switch("--all-versions", help="Of every version, not only the latest.")
 @options.namespace()
-@options.listing(0, order_by="nothing: always in order")
+@options.listing(0)
 @options.table_output()
 @click.pass_obj
 def history(

@@ -39,7 +39,17 @@ node = Group(
     "--filter-status", type=click.Choice(["connected", "disconnected"]), help="Only nodes so connected."
 )
 @options.listing(
-    0, order_by="id, type, available_cpu, available_memory, available_disk, available_gpu, status"
+    0,
+    order_by=(
+        "id",
+        "type",
+        "available_cpu",
+        "available_memory",
+        "available_disk",
+        "available_gpu",
+        "approval",
+        "status",
+    ),
 )
 @options.table_output()
 @click.pass_obj
