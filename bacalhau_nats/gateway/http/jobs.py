@@ -83,8 +83,10 @@ class JobRoutes:
             "next_token",
         )  # fmt: skip
         name = docs.query("namespace")
+        submit = "Submit a job, or update the job of that name"
         for path, endpoint, methods, summary, extra in (
-            ("", self.submit, ["PUT", "POST"], "Submit a job, or update the job of that name", put),
+            ("", self.submit, ["PUT"], submit, put),
+            ("", self.submit, ["POST"], submit, put),
             ("/diff", self.diff, ["PUT"], "Compare a job with the stored one of its name", put),
             ("", self.list_jobs, ["GET"], "List jobs, oldest first", lists),
             ("/{job_id}", self.describe, ["GET"], "Describe a job", one),

@@ -24,7 +24,7 @@ from bacalhau_nats.domain.times import header_time
 from bacalhau_nats.errors import BacalhauError
 from bacalhau_nats.gateway.http import problems
 from bacalhau_nats.gateway.http.versions import gate
-from bacalhau_nats.gateway.http.wire import JSON, Json, encode
+from bacalhau_nats.gateway.http.wire import JSON, Json, bound, encode
 from bacalhau_nats.gateway.refusals import API_SERVER
 
 REQUEST_ID = "x-request-id"
@@ -149,10 +149,6 @@ class RateLimit:
         self._buckets = {key: one for key, one in self._buckets.items() if now - one.at < 1}
 
 
-class TooLarge(BacalhauError):  # noqa: N818 - reads as what happened
-    """The body grew beyond its limit while it was read."""
-
-
 class Limits:
     """The size of a body, the requests of one client, and the time that a request may take."""
 
@@ -190,7 +186,7 @@ class Limits:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._body:
-                raise TooLarge("code=400, message=http: request body too large")
+                raise bound("http: request body too large")
             return message
 
         return counted
@@ -213,11 +209,6 @@ class Limits:
             if started or not limit.expired():
                 raise
             await send_bytes(send, b"Server Timeout!", media="text/plain; charset=utf-8", status=503)
-        except TooLarge as error:
-            if started:
-                raise
-            problem = problems.body(400, error.message, "InternalError", API_SERVER)
-            await send_json(send, problem, status=400)
 
 
 def _client_of(scope: Scope, headers: Headers) -> str:
