@@ -8,7 +8,7 @@ that what another gateway has just stored is found, too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -66,7 +66,7 @@ class Logs(Protocol):
 
     def __call__(
         self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
-    ) -> AsyncIterator[LogChunk]:
+    ) -> AsyncGenerator[LogChunk]:
         """Give all stored chunks in order; with ``follow`` go on until every execution's output ends."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bacalhau_nats.domain import constraints
@@ -77,20 +78,22 @@ class Queries:
         await self._gateway.caught_up()
         if token:
             page = read_token(token)
-        rows = [
+        matching = (
             row
             for row in self._rows(page)
             if namespace in ("", ALL, row.namespace) and constraints.match(labels, row.labels)
-        ]
-        end = page.offset + page.limit if page.limit else len(rows)
+        )
+        # One more than the page holds says whether there is another page.
+        end = page.offset + page.limit
+        rows = list(islice(matching, page.offset, end + 1 if page.limit else None))
         items = []
-        for index, row in enumerate(rows[page.offset : end]):
+        for index, row in enumerate(rows[: page.limit or None]):
             if index % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             job = row.unfold() if isinstance(row, Archived) else self._gateway.view.job(row.id)
             if job is not None:
                 items.append(await self._whole(render.job(job, tell(job))))
-        following = replace(page, offset=end).token() if end < len(rows) else ""
+        following = replace(page, offset=end).token() if 0 < page.limit < len(rows) else ""
         return Listed(items, following)
 
     def _rows(self, page: Page) -> Iterator[Row | Archived]:

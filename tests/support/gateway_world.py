@@ -7,7 +7,7 @@ facts that the real roles would write; it decides by rules of its own, which are
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
@@ -118,7 +118,7 @@ class GatewayWorld:
 
     async def _logs(
         self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
-    ) -> AsyncIterator[LogChunk]:
+    ) -> AsyncGenerator[LogChunk]:
         for chunk in self.chunks:
             if chunk.execution_id in execution_ids:
                 yield chunk

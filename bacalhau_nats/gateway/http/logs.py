@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -75,15 +76,16 @@ class LogRoutes:
 
     async def _send(self, websocket: WebSocket, job_id: str) -> None:
         try:
-            async for frame in self._frames(websocket, job_id):
-                await websocket.send_text(frame)
+            async with aclosing(self._frames(websocket, job_id)) as frames:
+                async for frame in frames:
+                    await websocket.send_text(frame)
         except WebSocketDisconnect:
             return
         except BacalhauError as error:
             await websocket.send_text(_frame({"error": error.message, "value": {"Type": 0, "Line": ""}}))
         await websocket.close(1000)
 
-    async def _frames(self, websocket: WebSocket, job_id: str) -> AsyncIterator[str]:
+    async def _frames(self, websocket: WebSocket, job_id: str) -> AsyncGenerator[str]:
         started = self._gateway.now()
         query = Query(websocket)
         follow, tail = query.boolean("follow"), query.boolean("tail")
@@ -94,8 +96,10 @@ class LogRoutes:
             return
         decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in _TYPES}
         chunks = self._gateway.logs(job.id, (execution.id,), follow=follow and not execution.terminal)
-        async for chunk in chunks:
-            if chunk.stream in _TYPES and not (tail and chunk.time < started):
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if chunk.stream not in _TYPES or (tail and chunk.time < started):
+                    continue
                 # A character may be cut by a chunk's end; it is shown with the next one.
                 line = decoders[chunk.stream].decode(_bytes(chunk), final=chunk.end)
                 if line:
