@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _LEVELS = {"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL", "panic": "CRITICAL"}
 
 
@@ -17,7 +17,11 @@ def set_up(level: str, mode: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if mode == "json" else _Line())
     name = _LEVELS.get(level.lower(), level.upper())
-    logging.basicConfig(level=name if name in logging.getLevelNamesMapping() else "INFO", handlers=[handler])
+    least = logging.getLevelNamesMapping().get(name, logging.INFO)
+    logging.basicConfig(level=least, handlers=[handler])
+    if least > logging.DEBUG:
+        # It tells of every connection at INFO.
+        logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

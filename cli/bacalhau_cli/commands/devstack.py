@@ -142,8 +142,9 @@ class _Stack:
             *(self._start(member, nats, index, first_fixed=False) for index, member in enumerate(others, 1))
         )
         host, _, port = api.rpartition(":")
-        roles = f"{sum(m.orchestrator for m in members)} orchestrators, {sum(m.compute for m in members)} computes"
-        notices.say(f"Devstack is ready: {roles}. Ctrl-C ends it. Data: {self._folder}")
+        roles = (sum(m.orchestrator for m in members), sum(m.compute for m in members))
+        counts = "orchestrators: {}, compute nodes: {}".format(*roles)
+        notices.say(f"Devstack is ready ({counts}). Ctrl-C ends it. Data: {self._folder}")
         render.line(f"export BACALHAU_API_HOST={host}")
         render.line(f"export BACALHAU_API_PORT={port}")
         render.raw(f"export NATS_URL={nats}\n")
