@@ -11,7 +11,7 @@ import click
 from bacalhau_cli import exits, notices, options, progress, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
-from bacalhau_nats.errors import BusTimeout, UserError
+from bacalhau_nats.errors import BacalhauError, BusTimeout, UserError
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Downloaded
@@ -74,8 +74,20 @@ def get(
                     on_progress=show,
                 )
 
+    async def fetch_or_explain(client: Client) -> Downloaded:
+        try:
+            return await fetch(client)
+        except BacalhauError:
+            # The public server answers such a question with "Internal server error".
+            kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
+            if kind in ("service", "daemon"):
+                raise UserError(
+                    f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}"
+                ) from None
+            raise
+
     try:
-        done = caller.call(fetch)
+        done = caller.call(fetch_or_explain)
     except TimeoutError:
         raise BusTimeout(
             f"the results did not arrive within {download_timeout_secs:g} s",

@@ -289,6 +289,14 @@ def test_get_of_a_job_without_results_makes_no_folder(run: Run, api: FakeApi, tm
     assert not (tmp_path / "job-n").exists()
 
 
+def test_get_of_a_service_says_that_it_has_no_results(run: Run, api: FakeApi) -> None:
+    api.on(f"GET {JOBS}/n/results", Answer({"Status": 500, "Message": "Internal server error"}, 500))
+    api.on(f"GET {JOBS}/n", {"Job": job("Running", Type="service")})
+    ran = run("job", "get", "n")
+    assert ran.code == 1
+    assert "a service job has no results" in ran.err
+
+
 def test_nodes_are_listed_and_described(run: Run, api: FakeApi, recorded: dict[str, Any]) -> None:
     nodes = recorded["nodes"]["response"]
     api.on("GET /api/v1/orchestrator/nodes", nodes)
