@@ -18,7 +18,7 @@ from bacalhau_nats.domain.spec import RESERVED_META, JobSpec, JobType, Resources
 
 _NO_PUBLISHER = SpecConfig()
 _SHIPPED = ResourcesConfig(cpu="500m", memory="512Mb")
-_BOOKKEEPING = ("ID", "Version", "Created", "Submitted", "Cause", "Stop", "Incarnation", "Nonce")
+_BOOKKEEPING = ("ID", "Version", "Created", "Submitted", "Cause", "Stop", "Incarnation", "Nonce", "Request")
 
 
 @dataclass(frozen=True, slots=True)

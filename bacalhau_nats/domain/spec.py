@@ -176,7 +176,8 @@ class JobSpec(Model):
 
     ``version`` rises with update and rerun only. ``nonce`` is drawn when the job is created and goes
     into its execution ids, so that a purged and re-created job never meets its old executions.
-    ``created`` and ``submitted`` (of this version) are unix nanoseconds.
+    ``created`` and ``submitted`` (of this version) are unix nanoseconds. ``request`` marks the request that
+    wrote this version, where it carried an idempotency token: sent again, it is answered and not repeated.
     """
 
     id: JobID = JobID("")
@@ -196,6 +197,7 @@ class JobSpec(Model):
     stop: StopRequest | None = None
     incarnation: int = 0
     nonce: str = ""
+    request: str = ""
 
     @property
     def task(self) -> Task:

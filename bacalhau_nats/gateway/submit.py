@@ -40,6 +40,11 @@ class Submission:
     token: str = ""
     client: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def mark(self) -> str:
+        """What a spec keeps of the token; empty without one."""
+        return _mark(self.token)
+
 
 class Accepted(NamedTuple):
     """What was stored: the job, the evaluation it led to, its version, and what was ignored."""
@@ -105,8 +110,7 @@ class Submissions:
     async def _create(self, spec: JobSpec, submission: Submission, warnings: list[str]) -> Accepted:
         _check(spec)
         now = self._gateway.now()
-        nonce = token_job_id(submission.token)[2:] if submission.token else uuid4().hex
-        new: JobSpec = spec.but(created=now, submitted=now, nonce=nonce)
+        new: JobSpec = spec.but(created=now, submitted=now, nonce=uuid4().hex, request=submission.mark)
         for _ in range(_ATTEMPTS):
             try:
                 seq = await self._gateway.records.create(spec_key(new.id), new)
@@ -127,8 +131,6 @@ class Submissions:
         if found is None or record is None:
             return None
         if isinstance(record, JobSpec):
-            if submission.token and record.nonce == new.nonce and record.version == 1:
-                return _answer(record, warnings)  # this very request, sent again
             if (record.namespace, record.name) != (new.namespace, new.name):
                 raise refusals.job_exists(new.id)
             return await self._update((record, found.seq), new, submission, warnings)
@@ -173,9 +175,11 @@ class Submissions:
     ) -> Accepted:
         for _ in range(_ATTEMPTS):
             old, seq = base
+            if submission.mark and old.request == submission.mark:
+                return _answer(old, warnings)  # this very request, sent again
             if not submission.force and same_wish(old, spec):
                 raise refusals.unchanged(old.name, old.id)
-            new = self._next(old, spec, Cause.UPDATED)
+            new = self._next(old, spec, Cause.UPDATED, submission.mark)
             _check(new)
             try:
                 written = await self._gateway.records.update(spec_key(old.id), new, seq)
@@ -185,7 +189,7 @@ class Submissions:
             return await self._accept(new, written, "job-update", warnings)
         raise Conflict(f"job {spec.name} is being changed by others all the time", hint="try again")
 
-    def _next(self, old: JobSpec, wanted: JobSpec, cause: Cause) -> JobSpec:
+    def _next(self, old: JobSpec, wanted: JobSpec, cause: Cause, request: str) -> JobSpec:
         changed: JobSpec = old.but(
             priority=wanted.priority,
             count=wanted.count,
@@ -197,6 +201,7 @@ class Submissions:
             submitted=self._gateway.now(),
             cause=cause,
             stop=None,
+            request=request,
         )
         return changed
 
@@ -226,19 +231,22 @@ class Submissions:
 
     # --- rerun and stop ----------------------------------------------------------------------------
 
-    async def rerun(self, text: str, namespace: str, version: int) -> Accepted:
+    async def rerun(self, text: str, namespace: str, version: int, token: str = "") -> Accepted:
         """Store the next version of a job as a copy of ``version`` (0: the latest). Raises Refusal."""
+        mark = _mark(token)
         for _ in range(_ATTEMPTS):
             try:
                 job = await self._gateway.find_job(text, namespace)
             except refusals.Refusal as refusal:
                 raise refusals.invalid_job(refusal.message) from None
+            if mark and job.spec.request == mark:
+                return _answer(job.spec, [])  # this very request, sent again
             if job.state not in RERUNNABLE:
                 raise refusals.cannot_rerun(job.state)
             wanted = job.versions.get(version or job.spec.version)
             if wanted is None:
                 raise refusals.version_not_found(job.id, version, status=400)
-            new = self._next(job.spec, wanted, Cause.RERUN)
+            new = self._next(job.spec, wanted, Cause.RERUN, mark)
             seq = await self._write(job, new)
             if seq:
                 return await self._accept(new, seq, "job-rerun", [])
@@ -275,6 +283,10 @@ class Submissions:
             # The wish is stored; requesters hear the fact and sweep, so a lost nudge costs time only.
             _log.warning("nudge failed", extra={"action": "nudge_failed", "job": spec.id, "why": str(error)})
         return _answer(spec, warnings)
+
+
+def _mark(token: str) -> str:
+    return token_job_id(token)[2:] if token else ""
 
 
 def _check(spec: JobSpec) -> None:

@@ -131,7 +131,9 @@ class JobRoutes:
     async def rerun(self, request: Request, job_id: str) -> Response:
         """Store the next version of a job as a copy of an earlier one."""
         body: Json = await _rerun_job(request)
-        accepted = await self._submissions.rerun(job_id, body.get("Namespace", ""), body.get("JobVersion", 0))
+        accepted = await self._submissions.rerun(
+            job_id, body.get("Namespace", ""), body.get("JobVersion", 0), body.get("IdempotencyToken", "")
+        )
         return answer(
             request,
             {

@@ -76,6 +76,24 @@ async def test_a_request_that_is_sent_again_is_stored_once(name):
     assert name or first["JobID"] == token_job_id("t-1")
 
 
+@pytest.mark.parametrize("lag", [True, False])
+async def test_an_update_and_a_rerun_that_are_sent_again_are_stored_once(lag):
+    one, other = two_gateways()
+    one.idle = other.idle = False
+    job_id = (await one.put(a_draft())).json()["JobID"]
+    other.idle = other.lag = lag
+    for gateway in (one, other, other):
+        answer = await gateway.put(a_draft(Priority=1), IdempotencyToken="t-2")
+        assert (answer.status_code, answer.json()["JobID"]) == (200, job_id)
+    assert stored(one, job_id).version == 2
+    answers = [
+        (await gateway.http.put(f"{JOBS}/a/rerun", json={"IdempotencyToken": "t-3"})).json()
+        for gateway in (one, other, other)
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0]["JobVersion"] == stored(one, job_id).version == 3
+
+
 async def test_two_gateways_that_race_for_a_name_make_one_job_with_two_versions():
     one, other = two_gateways()
     one.lag = other.lag = True
