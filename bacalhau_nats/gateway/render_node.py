@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 CONNECTED, DISCONNECTED = "CONNECTED", "DISCONNECTED"
 _PROTOCOLS = ["bprotocol/v2", "ncl/v1"]
+_FOR_TESTS = "noop"  # the public server has this engine in its tests only and does not show it
 _SECOND = 1_000_000_000
 _UNHEARD = Presence(connected=False)
 
@@ -65,7 +66,7 @@ def node_info(report: NodeReport, beat: Heartbeat | None = None) -> Json:
         "Labels": labels,
         "SupportedProtocols": _PROTOCOLS,
         "ComputeNodeInfo": {
-            "ExecutionEngines": _names(report.engines) if compute else None,
+            "ExecutionEngines": _names(report.engines, hidden=_FOR_TESTS) if compute else None,
             "Publishers": _names(report.publishers) if compute else None,
             "StorageSources": _names(report.storages) if compute else None,
             "MaxCapacity": resources(report.capacity),
@@ -80,8 +81,8 @@ def node_info(report: NodeReport, beat: Heartbeat | None = None) -> Json:
     }
 
 
-def _names(names: tuple[str, ...]) -> list[str]:
-    return [name.lower() for name in names]
+def _names(names: tuple[str, ...], hidden: str = "") -> list[str]:
+    return [name.lower() for name in names if name != hidden]
 
 
 def node_state(node: NodeView, presence: Presence | None, *, default: Approval) -> Json:

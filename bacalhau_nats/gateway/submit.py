@@ -9,11 +9,8 @@ name that points at nothing, and the next submission of that name completes it.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import uuid4
 
-from bacalhau_nats.domain.draft import Draft
 from bacalhau_nats.domain.facts import Fact, spec_key
 from bacalhau_nats.domain.faults import message_of
 from bacalhau_nats.domain.ids import JobID, is_full, named_job_id, token_job_id
@@ -21,38 +18,22 @@ from bacalhau_nats.domain.intake import difference, fill, normalise, same_wish, 
 from bacalhau_nats.domain.job import RERUNNABLE, Alias, JobState
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.spec import RESERVED_META, Cause, JobSpec, StopRequest
-from bacalhau_nats.domain.validation import stored_faults, submission_faults
+from bacalhau_nats.domain.validation import submission_faults
 from bacalhau_nats.errors import Conflict, Unavailable
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.content import Content
 from bacalhau_nats.gateway.core import Gateway, evaluation_id
+from bacalhau_nats.gateway.submission import (
+    Accepted,
+    Submission,
+    accepted,
+    check_size,
+    check_stored,
+    mark_of,
+)
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job to store. ``client`` is reserved meta about who sent it, without its prefix."""
-
-    job: Draft | None
-    force: bool = False
-    token: str = ""
-    client: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def mark(self) -> str:
-        """What a spec keeps of the token; empty without one."""
-        return _mark(self.token)
-
-
-class Accepted(NamedTuple):
-    """What was stored: the job, the evaluation it led to, its version, and what was ignored."""
-
-    job_id: JobID
-    evaluation_id: str
-    version: int
-    warnings: list[str]
 
 
 class Submissions:
@@ -105,10 +86,12 @@ class Submissions:
             "server.instance.id": me.instance,
         }
         reserved = {RESERVED_META + key: value for key, value in meta.items() if value}
-        return to_spec(fill(draft, self._gateway.settings.defaults), reserved_meta=reserved), warnings
+        spec = to_spec(fill(draft, self._gateway.settings.defaults), reserved_meta=reserved)
+        check_size(spec, submission)
+        return spec, warnings
 
     async def _create(self, spec: JobSpec, submission: Submission, warnings: list[str]) -> Accepted:
-        _check(spec)
+        check_stored(spec)
         now = self._gateway.now()
         new: JobSpec = spec.but(created=now, submitted=now, nonce=uuid4().hex, request=submission.mark)
         for _ in range(_ATTEMPTS):
@@ -151,7 +134,7 @@ class Submissions:
 
     async def _take_name(self, spec: JobSpec) -> None:
         """Occupy the id of the name with an alias to the id that the client chose."""
-        _check(spec)
+        check_stored(spec)
         taken = await self._gateway.records.get(spec_key(spec.id))
         held = taken.record if taken else None
         if held is not None and not (isinstance(held, JobSpec) and held.name == spec.name):
@@ -176,11 +159,11 @@ class Submissions:
         for _ in range(_ATTEMPTS):
             old, seq = base
             if submission.mark and old.request == submission.mark:
-                return _answer(old, warnings)  # this very request, sent again
+                return accepted(old, warnings)  # this very request, sent again
             if not submission.force and same_wish(old, spec):
                 raise refusals.unchanged(old.name, old.id)
             new = self._next(old, spec, Cause.UPDATED, submission.mark)
-            _check(new)
+            check_stored(new)
             try:
                 written = await self._gateway.records.update(spec_key(old.id), new, seq)
             except Conflict:
@@ -233,14 +216,14 @@ class Submissions:
 
     async def rerun(self, text: str, namespace: str, version: int, token: str = "") -> Accepted:
         """Store the next version of a job as a copy of ``version`` (0: the latest). Raises Refusal."""
-        mark = _mark(token)
+        mark = mark_of(token)
         for _ in range(_ATTEMPTS):
             try:
                 job = await self._gateway.find_job(text, namespace)
             except refusals.Refusal as refusal:
                 raise refusals.invalid_job(refusal.message) from None
             if mark and job.spec.request == mark:
-                return _answer(job.spec, [])  # this very request, sent again
+                return accepted(job.spec, [])  # this very request, sent again
             if job.state not in RERUNNABLE:
                 raise refusals.cannot_rerun(job.state)
             wanted = job.versions.get(version or job.spec.version)
@@ -282,18 +265,4 @@ class Submissions:
         except Unavailable as error:
             # The wish is stored; requesters hear the fact and sweep, so a lost nudge costs time only.
             _log.warning("nudge failed", extra={"action": "nudge_failed", "job": spec.id, "why": str(error)})
-        return _answer(spec, warnings)
-
-
-def _mark(token: str) -> str:
-    return token_job_id(token)[2:] if token else ""
-
-
-def _check(spec: JobSpec) -> None:
-    faults = stored_faults(spec)
-    if faults:
-        raise refusals.invalid_job(message_of(faults))
-
-
-def _answer(spec: JobSpec, warnings: list[str]) -> Accepted:
-    return Accepted(spec.id, evaluation_id(spec.id, spec.nonce, spec.version), spec.version, warnings)
+        return accepted(spec, warnings)

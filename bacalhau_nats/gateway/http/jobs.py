@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +16,8 @@ from bacalhau_nats.gateway.http.versions import before_1_5
 from bacalhau_nats.gateway.http.wire import JSON, Json, Query, answer, body_of, bound, first_value, page
 from bacalhau_nats.gateway.paging import Page
 from bacalhau_nats.gateway.queries import HistoryQuery, Queries, Versions
-from bacalhau_nats.gateway.submit import Submission, Submissions
+from bacalhau_nats.gateway.submission import Submission
+from bacalhau_nats.gateway.submit import Submissions
 
 PREFIX = "/api/v1/orchestrator/jobs"
 _ENVELOPE = {"Namespace": text, "IdempotencyToken": text}
@@ -105,7 +105,7 @@ class JobRoutes:
     async def submit(self, request: Request) -> Response:
         """Store a job and answer with its id and the warnings about what was ignored."""
         body: Json = await _put_job(request)
-        accepted = await self._submissions.submit(_submission(body, request.headers))
+        accepted = await self._submissions.submit(await _submission(body, request))
         return answer(
             request,
             {
@@ -118,7 +118,7 @@ class JobRoutes:
     async def diff(self, request: Request) -> Response:
         """Answer with a text whose lines start with + or - where the specs differ."""
         body: Json = await _diff_job(request)
-        difference, warnings = await self._submissions.diff(_submission(body, request.headers))
+        difference, warnings = await self._submissions.diff(await _submission(body, request))
         return answer(request, {"Diff": difference, "Warnings": warnings or None})
 
     async def stop(self, request: Request, job_id: str) -> Response:
@@ -216,12 +216,14 @@ class JobRoutes:
         return answer(request, page(found), escape=False)
 
 
-def _submission(body: Json, headers: Headers) -> Submission:
+async def _submission(body: Json, request: Request) -> Submission:
+    headers = request.headers
     client = tuple((key, value) for key, header in _CLIENT if (value := headers.get(header, "")))
     return Submission(
         job=body.get("Job"),
         force=body.get("Force", False),
         token=body.get("IdempotencyToken", ""),
+        size=len(await request.body()),
         client=client,
     )
 

@@ -299,3 +299,10 @@ async def test_a_bus_that_refuses_the_write_is_an_answer_that_says_so():
     world.records.create = full
     answer = await world.put(a_draft())
     assert (answer.status_code, answer.json()["Hint"]) == (429, "purge finished jobs")
+
+
+async def test_a_spec_that_no_message_can_carry_is_refused_with_what_to_do():
+    world = GatewayWorld()
+    answer = await world.put(a_draft(task={"Env": {"A": "x" * 1_000_000}}))
+    assert (answer.status_code, answer.json()["Hint"]) == (400, "move long values into inputs")
+    assert (await world.put(a_draft(task={"Env": {"A": "x" * 800_000}}))).status_code == 200
