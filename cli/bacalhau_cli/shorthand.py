@@ -26,6 +26,7 @@ INLINE_PLAIN_LIMIT = 512
 """Bytes up to which an inlined file is kept as it is; larger ones are packed."""
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_PORT = re.compile(r"^[0-9]+(/|$)")
 _ENTRY_TARGET = "main.wasm"
 _S3_OPTIONS = {
     "endpoint": "Endpoint",
@@ -117,10 +118,12 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
 
 
 def _cut_target(text: str) -> tuple[str, str]:
-    """Split at the last ``:`` behind the scheme: ``https://host/x:/inputs/x``."""
+    """Split at the last ``:`` behind the scheme: ``https://host/x:/inputs/x``. One before a port is not meant."""
     scheme = _SCHEME.match(text)
     start = scheme.end() if scheme else 0
     head, colon, target = text[start:].rpartition(":")
+    if _PORT.match(target) and scheme and scheme.group(1).lower() in ("http", "https") and "/" not in head:
+        return text, ""
     return (text[:start] + head, target) if colon else (text, "")
 
 

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
         ("ipfs://Qm1", "ipfs", {"CID": "Qm1"}, "/inputs"),
         ("ipfs://Qm1:/data", "ipfs", {"CID": "Qm1"}, "/data"),
         ("https://h/a.txt:/a", "urlDownload", {"URL": "https://h/a.txt"}, "/a"),
+        ("http://h:8080/a.txt", "urlDownload", {"URL": "http://h:8080/a.txt"}, "/inputs"),
+        ("http://h:8080/a.txt:/a", "urlDownload", {"URL": "http://h:8080/a.txt"}, "/a"),
         ("src=http://h:8080/a.txt,dst=/a", "urlDownload", {"URL": "http://h:8080/a.txt"}, "/a"),
         ("source=http://h/a,target=/b", "urlDownload", {"URL": "http://h/a"}, "/b"),
         ("s3://b/k/x:/d", "s3", {"Bucket": "b", "Key": "k/x"}, "/d"),
