@@ -1,0 +1,79 @@
+"""Nodes are ranked by what speaks for them, whatever order they come in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.ranking import Candidate, rank
+from bacalhau_nats.domain.resources import Resources
+from bacalhau_nats.domain.spec import Requirement
+
+NEEDS = Resources(milli_cpu=500, memory=100)
+WHOLE = Resources(milli_cpu=2000, memory=1000)
+
+
+def a_candidate(name, *, cpu=2000, memory=1000, **changes):
+    free = Resources(milli_cpu=cpu, memory=memory)
+    return Candidate(NodeID(name), free=free, capacity=WHOLE, **changes)
+
+
+def names(candidates, salt="e-1", favours=()):
+    return [c.node_id for c in rank(candidates, NEEDS, salt=salt, favours=favours)]
+
+
+candidates = st.lists(
+    st.builds(
+        a_candidate,
+        st.text("abc", min_size=1),
+        cpu=st.integers(500, 2000),
+        memory=st.integers(100, 1000),
+        failures=st.integers(0, 2),
+        siblings=st.integers(0, 2),
+    ),
+    max_size=6,
+    unique_by=lambda c: c.node_id,
+)
+
+
+@given(candidates.flatmap(lambda found: st.tuples(st.just(found), st.permutations(found))))
+def test_the_order_in_which_nodes_come_does_not_matter(pair):
+    one, other = pair
+    assert names(one) == names(other)
+
+
+@given(candidates)
+def test_nobody_is_lost_and_failures_come_last(found):
+    ranked = rank(found, NEEDS, salt="e-1")
+    assert sorted(c.node_id for c in ranked) == sorted(c.node_id for c in found)
+    assert [c.failures for c in ranked] == sorted(c.failures for c in found)
+
+
+def test_a_node_where_it_failed_is_worse_than_a_full_one():
+    assert names([a_candidate("failed", failures=1), a_candidate("full", cpu=500)]) == ["full", "failed"]
+
+
+def test_executions_of_one_job_are_spread():
+    assert names([a_candidate("sibling", siblings=1), a_candidate("alone", cpu=900)]) == ["alone", "sibling"]
+
+
+def test_the_node_with_most_room_left_is_first_by_what_is_scarcest():
+    roomy, tight = a_candidate("roomy", cpu=1500), a_candidate("tight", memory=150)
+    assert names([tight, roomy]) == ["roomy", "tight"]
+
+
+def test_favoured_labels_come_before_room():
+    favours = (Requirement(key="favour_zone", operator="=", values=("b",)),)
+    a, b = a_candidate("a", labels={"zone": "a"}), a_candidate("b", cpu=900, labels={"zone": "b"})
+    assert names([a, b]) == ["a", "b"]
+    assert names([a, b], favours=favours) == ["b", "a"]
+
+
+def test_equal_nodes_share_the_load():
+    equal = [a_candidate(f"n{i}") for i in range(4)]
+    firsts = {names(equal, salt=f"e-{i}")[0] for i in range(50)}
+    assert len(firsts) == 4
+
+
+def test_a_node_without_capacity_ranks_without_an_error():
+    nothing = Candidate(NodeID("none"), free=Resources(), capacity=Resources())
+    assert names([nothing]) == ["none"]
