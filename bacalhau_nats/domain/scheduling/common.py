@@ -50,10 +50,10 @@ def outdated(job: JobView) -> tuple[Ending, ...]:
 
 
 def rejected(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> tuple[Ending, ...]:
-    """List the executions on nodes that may not work (any more)."""
+    """List the executions of this version on nodes that may not work (any more)."""
     return tuple(
         Ending(e, NODE_REJECTED)
-        for e in job.executions.values()
+        for e in job.of_version(job.spec.version)
         if e.wanted and e.node_id in nodes and not nodes[e.node_id].approved
     )
 

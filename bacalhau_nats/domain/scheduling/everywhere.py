@@ -62,8 +62,9 @@ def _placement(job: JobView, node_id: NodeID, attempts: list[ExecutionView]) -> 
 
 def _nobody(job: JobView, known: int, reasons: Mapping[NodeID, str], now: float) -> Plan:
     deadline = common.queue_deadline(job)
-    if job.spec.type.endless or (deadline is not None and deadline > now):
-        return Plan(look_again=deadline, unsuitable=dict(reasons))
+    waits = deadline is not None and deadline > now
+    if waits or job.spec.type.endless:
+        return Plan(look_again=deadline if waits else None, unsuitable=dict(reasons))
     message = f"not matching nodes to run job out of {known} available nodes." + common.bullets(reasons)
     return Plan(conclude=common.conclusion(job, JobState.FAILED, message, IsError="true"))
 
