@@ -77,7 +77,7 @@ SPEC = Subject(
     "gateway",
     "requester, gateway",
     "what a user wishes for",
-    "JobSpec",
+    "JobSpec, Alias",
 )
 WAITING = Subject(
     "bacalhau.{cell}.job.{job}.waiting.{version}",
@@ -217,7 +217,7 @@ LOG = Subject(
 
 CATALOGUE = (
     SPEC, WAITING, CONCLUSION, DESIRED, OBSERVED, REPORT, MEMBERSHIP, FACT,
-    HEARTBEAT, OFFER, BID, WANTED, NODE_STATUS, ROLL_CALL, EVALUATE, LOG,
+    HEARTBEAT, OFFER, BID, WANTED, NODE_STATUS, REQUESTER_STATUS, GATEWAY_STATUS, ROLL_CALL, EVALUATE, LOG,
 )  # fmt: skip
 
 _BY_KIND: dict[Kind, tuple[Subject, str, str]] = {
