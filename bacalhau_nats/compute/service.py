@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _ASK_TIMEOUT = 2.0
 _LOCK_RETRY = 0.1
 _ASK_AGAIN = 1.0  # seconds, when nobody answered
+_ROLL_CALL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +125,19 @@ class ComputeService:
         """
         bus, cell = self._bus, self._bus.cell.name
         subscriptions = [
-            await bus.subscribe(OFFER.any(cell=cell, node=self._me), (Offer,), self.agent.on_offer),
-            await bus.subscribe(ROLL_CALL(cell=cell), (RollCall,), self._roll_call),
-            await bus.subscribe(HEARTBEAT(cell=cell, node=self._me), (Heartbeat,), self._hear_myself),
-            await follow_desired(bus, self._me, self._on_desired),
+            await bus.subscribe(HEARTBEAT(cell=cell, node=self._me), (Heartbeat,), self._hear_myself)
         ]
         forget = bus.on_reconnect(self._reconnected)
         endpoints = (Endpoint("status", NODE_STATUS(cell=cell, node=self._me), NodeStatus, self._status),)
         try:
+            await asyncio.gather(self.survey.look(), self._call_my_name())
+            self._alone()
+            subscriptions += [
+                await bus.subscribe(OFFER.any(cell=cell, node=self._me), (Offer,), self.agent.on_offer),
+                await bus.subscribe(ROLL_CALL(cell=cell), (RollCall,), self._roll_call),
+                await follow_desired(bus, self._me, self._on_desired),
+            ]
             async with bus.service("bacalhau-compute", self._version, f"runs work on {self._me}", endpoints):
-                await self.survey.look()
                 await self._report()
                 await self._live(stop)
         finally:
@@ -141,11 +145,22 @@ class ComputeService:
             for subscription in subscriptions:
                 if bus.connected:
                     await subscription.unsubscribe()
+        self._alone()
+
+    def _alone(self) -> None:
         if self._foreign:
             raise StartFailed(
                 f"another process runs as node {self._me}",
                 hint="give this one another name with --name, or another data folder",
             )
+
+    async def _call_my_name(self) -> None:
+        """Wait a moment for the heartbeat of a process that has this node's id already.
+
+        Before anything else: we would answer its offers, and report what it runs as lost at our start.
+        """
+        await self._bus.publish(ROLL_CALL(cell=self._bus.cell.name), RollCall())
+        await self._clock.sleep(_ROLL_CALL_SECONDS)
 
     async def _live(self, stop: asyncio.Event) -> None:
         over = asyncio.Event()
