@@ -1,0 +1,96 @@
+"""Who may take work, and what becomes of work that cannot stay."""
+
+from __future__ import annotations
+
+from bacalhau_nats.domain.execution import Desired, Wish
+from bacalhau_nats.domain.facts import desired_key, report_key, spec_key
+from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id
+from bacalhau_nats.domain.node import NodeReport
+from bacalhau_nats.domain.spec import JobSpec
+from bacalhau_nats.messaging.bus import connect
+from bacalhau_nats.messaging.records import JetRecords
+from bacalhau_nats.messaging.subjects import Cell
+from tests.support.marks import marking, noop, started_twice
+from tests.support.waiting import eventually
+
+from .conftest import Site, all_end, states, submit_all
+
+SMALL = ["Compute.AllocatedCapacity.CPU=100m", "Compute.AllocatedCapacity.Memory=1GB"]
+
+
+async def test_a_rejected_node_gives_its_work_to_others_and_gets_none(site: Site) -> None:
+    orchestrator = await site.node("o1", "orchestrator")
+    client = await site.client(orchestrator)
+    await site.node("c1", "compute")
+    job = (await client.submit(marking(site.marks, 1.5))).job_id
+    await eventually(lambda: site.started() == 1)
+    await site.node("c2", "compute")
+
+    await client._http.json(
+        "PUT",
+        "/api/v1/orchestrator/nodes/c1",
+        body={"Action": "reject", "NodeID": "c1", "Message": "not here"},
+    )
+    assert await all_end(client, [job], within=10) == {"Completed"}
+    assert await states(client, job) == [("c1", "Cancelled"), ("c2", "Completed")]
+
+    more = await submit_all(client, [noop() for _ in range(6)])
+    assert await all_end(client, more) == {"Completed"}
+    assert {node for job in more for node, _ in await states(client, job)} == {"c2"}
+    assert started_twice(site.marks) == {}
+
+
+async def test_a_node_that_reports_that_it_drains_keeps_its_work_and_gets_no_more(site: Site) -> None:
+    client = await site.client(await site.node("o1", "orchestrator"))
+    await site.node("c1", "compute")
+    job = (await client.submit(marking(site.marks, 1.5))).job_id
+    await eventually(lambda: site.started() == 1)
+    await site.node("c2", "compute")
+
+    async with connect(site.server.url, cell=Cell("main"), name="test") as bus:
+        records = JetRecords(bus)
+        fact = await records.get(report_key("c1"))
+        assert fact is not None
+        assert isinstance(fact.record, NodeReport)
+        await records.put(report_key("c1"), fact.record.but(draining=True))
+    more = await submit_all(client, [noop() for _ in range(6)])
+
+    assert await all_end(client, [job, *more], within=10) == {"Completed"}
+    assert {node for job in more for node, _ in await states(client, job)} == {"c2"}
+    assert await states(client, job) == [("c1", "Completed")]
+
+
+async def test_a_late_assignment_to_a_full_node_is_declined_and_costs_no_try(site: Site) -> None:
+    once = ["Orchestrator.Scheduler.MaxAttempts=1"]
+    client = await site.client(await site.node("o1", "orchestrator", settings=once))
+    await site.node("c1", "compute", settings=SMALL)
+    holder = (await client.submit(marking(site.marks, 1.5, cpu="100m"))).job_id
+    await eventually(lambda: site.started() == 1)
+    waiting = (await client.submit(marking(site.marks, cpu="100m"))).job_id
+
+    # As a requester writes that was slow: the hold of its bid is over, the room has gone to another.
+    async with connect(site.server.url, cell=Cell("main"), name="test") as bus:
+        records = JetRecords(bus)
+        fact = await records.get(spec_key(waiting))
+        assert fact is not None
+        assert isinstance(fact.record, JobSpec)
+        late = _assignment(fact.record, NodeID("c1"))
+        await records.create(desired_key(late.execution_id, "c1"), late)
+
+    assert await all_end(client, [holder, waiting], within=10) == {"Completed"}
+    assert await states(client, waiting) == [("c1", "AskForBidRejected"), ("c1", "Completed")]
+    assert site.started() == 2
+
+
+def _assignment(spec: JobSpec, node: NodeID) -> Desired:
+    identity: ExecutionID = execution_id(JobID(spec.id), spec.nonce, spec.version, "0", 0)
+    return Desired(
+        execution_id=identity,
+        job_id=spec.id,
+        node_id=node,
+        version=spec.version,
+        wish=Wish.RUN,
+        requester="o1",
+        nonce="late-1",
+        job=spec,
+    )
