@@ -6,7 +6,7 @@ import sys
 
 from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, RunOutput
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
-from bacalhau_nats.domain.job import Conclusion, JobState, Waiting
+from bacalhau_nats.domain.job import Alias, Conclusion, JobState, Waiting
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeReport
 from bacalhau_nats.domain.resources import Resources
@@ -35,6 +35,7 @@ EXAMPLES: dict[str, Model] = {
     type(model).__name__: model
     for model in (
         _SPEC,
+        Alias(alias_of=JobID("j-chosen"), namespace="default", name="hello", nonce="4f5a"),
         Waiting(
             job_id=_JOB, message="no node has room", reasons={_NODE: "CPU 4 of 3.5"}, requester=_REQUESTER
         ),
