@@ -35,11 +35,12 @@ class Ledger:
         """Hold room for an execution until a moment; False when there is none. Asking again renews it."""
         if execution in self._claims:
             return True
-        if execution not in self._holds:
+        held = self._holds.get(execution)
+        if held is None:
             if not needs.fits_in(self.free):
                 return False
             self._used = self._used + needs
-        self._holds[execution] = (needs, until)
+        self._holds[execution] = (held[0] if held else needs, until)
         return True
 
     def claim(self, execution: ExecutionID, needs: Resources) -> bool:
@@ -59,6 +60,7 @@ class Ledger:
     def force(self, execution: ExecutionID, needs: Resources) -> None:
         """Claim room for something that is running already, whether it fits or not."""
         if execution not in self._claims:
+            self._holds.pop(execution, None)
             self._claims[execution] = needs
             self._recount()
 
