@@ -46,7 +46,7 @@ T = TypeVar("T")
 _RUNNING, _PUBLISHING, _TIMED_OUT = "Running Execution", "Publishing Results", "Exec Timeout"
 
 
-class _TimedOut(Exception):  # noqa: N818 - reads as what happened
+class _TimedOut(Exception):
     """An execution took longer than it may."""
 
 

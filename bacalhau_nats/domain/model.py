@@ -38,6 +38,10 @@ class Model(BaseModel):
         hide_input_in_errors=True,
     )
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Nothing in a record changes, so a copy would be the same; pydantic copies defaults often."""
+        return self
+
     def to_json(self) -> bytes:
         """Write the compact JSON of this record, defaults left out."""
         return self.model_dump_json(by_alias=True, exclude_defaults=True).encode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import ResourcesConfig
@@ -72,6 +73,7 @@ class Resources(Model):
 NOTHING = Resources()
 
 
+@lru_cache(maxsize=4096)
 def parse(config: ResourcesConfig) -> Resources:
     """Read the strings of a job. Raises InvalidSpec naming the field that does not parse."""
     return Resources(

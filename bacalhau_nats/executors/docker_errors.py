@@ -28,11 +28,11 @@ class EngineError(Exception):
         self.status = status
 
 
-class EngineGone(EngineError):  # noqa: N818 - reads as what happened
+class EngineGone(EngineError):
     """The engine does not answer, or broke off."""
 
 
-class NoSuchImage(EngineError):  # noqa: N818 - reads as what happened
+class NoSuchImage(EngineError):
     """The engine does not have the image."""
 
 

@@ -13,7 +13,7 @@ API_SERVER = "APIServer"
 NODES_MANAGER = "NodesManager"
 
 
-class Refusal(UserError):  # noqa: N818 - reads as what happened
+class Refusal(UserError):
     """The request cannot be served, and the public API has a fixed answer for it."""
 
     def __init__(self, message: str, *, status: int, code: str, component: str, hint: str = "") -> None:

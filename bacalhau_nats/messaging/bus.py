@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
@@ -35,7 +34,7 @@ from bacalhau_nats.errors import (
     Unavailable,
 )
 from bacalhau_nats.messaging import codec
-from bacalhau_nats.messaging.link import Link
+from bacalhau_nats.messaging.link import DirectClient, Link
 from bacalhau_nats.messaging.services import Endpoint, answering
 from bacalhau_nats.messaging.subjects import Cell, encode
 
@@ -54,7 +53,7 @@ MsgHandler = Callable[[Msg], Awaitable[None] | None]
 class Bus:
     """One connection. Made by `connect`."""
 
-    def __init__(self, client: Client, cell: Cell) -> None:
+    def __init__(self, client: DirectClient, cell: Cell) -> None:
         self.cell = cell
         self.client = client
         self.jetstream: JetStreamContext = client.jetstream(timeout=5)
@@ -178,6 +177,22 @@ class Bus:
 
         return await self.listen(subject, receive)
 
+    async def subscribe_directly(
+        self, subject: str, types: Iterable[type[M]], handler: Callable[[M], None]
+    ) -> Subscription:
+        """Hear models with a plain, quick function, called as each message is read."""
+        allowed = codec.by_name(*types)
+
+        def receive(msg: Msg) -> None:
+            try:
+                model = codec.decode(msg.data, msg.headers, allowed)
+            except codec.MalformedMessage as malformed:
+                codec.log_dropped(msg.subject, malformed)
+            else:
+                handler(model)
+
+        return await self.listen_directly(subject, receive)
+
     async def listen(self, subject: str, handler: MsgHandler) -> Subscription:
         """Hear raw messages, one at a time."""
 
@@ -187,6 +202,16 @@ class Bus:
                 await pending
 
         return await self.client.subscribe(subject, cb=receive)
+
+    async def listen_directly(self, subject: str, handler: Callable[[Msg], None]) -> Subscription:
+        """Hear raw messages with a plain, quick function, called as each message is read."""
+
+        async def never(msg: Msg) -> None:
+            handler(msg)
+
+        subscription = await self.client.subscribe(subject, cb=never)
+        self.client.direct[subscription._id] = handler  # noqa: SLF001 - nats-py has no public name for it
+        return subscription
 
     @asynccontextmanager
     async def service(
@@ -209,9 +234,9 @@ class Bus:
 
     async def start(self) -> None:
         """Open the shared reply subscription."""
-        await self.client.subscribe(self._inbox + "*", cb=self._on_reply)
+        await self.listen_directly(self._inbox + "*", self._on_reply)
 
-    async def _on_reply(self, msg: Msg) -> None:
+    def _on_reply(self, msg: Msg) -> None:
         receive = self._waiting.get(msg.subject.rpartition(".")[2])
         if receive is not None:
             receive(msg)

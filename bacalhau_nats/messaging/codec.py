@@ -43,7 +43,7 @@ SCHEMA_VERSION = 1
 _NOTHING: Headers = {}
 
 
-class MalformedMessage(Exception):  # noqa: N818 - reads as what arrived
+class MalformedMessage(Exception):
     """A message that is not what its subject promises: to be logged and dropped, never to stop a loop."""
 
 

@@ -29,7 +29,7 @@ TOO_LARGE = 10054
 _NOT_NOW = 503
 
 
-class JetStreamRefused(Exception):  # noqa: N818 - reads as what happened
+class JetStreamRefused(Exception):
     """JetStream said no; ``code`` is its error code (10071 and so on)."""
 
     def __init__(self, what: str, code: int, description: str) -> None:

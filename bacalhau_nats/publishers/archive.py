@@ -59,7 +59,7 @@ async def unpack(archive: Path, into: Path, limits: Limits = RESULT_LIMITS) -> U
     return await in_thread(work)
 
 
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
+class _Stopped(Exception):
     pass
 
 

@@ -71,7 +71,7 @@ class _Request:
             self.range = value.decode("latin-1")
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error
+class _Refused(Exception):
     def __init__(self, status: HTTPStatus, *headers: str) -> None:
         super().__init__(status.phrase)
         self.status = status

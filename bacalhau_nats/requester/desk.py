@@ -102,7 +102,7 @@ class Desk:
         if beat.node_id not in self._alive:
             self._alive.add(beat.node_id)
             self._node_changed(beat.node_id)
-        for job_id in self.line.wake(self._roster.free(beat.node_id), now):
+        for job_id in self.line.wake(beat.node_id, self._roster.free(beat.node_id), now):
             self._nudge(job_id, 0, "room")
 
     def on_answer(self, answer: Bid | Decline) -> None:
@@ -213,7 +213,7 @@ class Desk:
         for job_id in jobs:
             self._nudge(job_id, 0, "node")
         room = self._roster.free(node_id)
-        for job_id in self.line.wake(room, self._clock.monotonic()):
+        for job_id in self.line.wake(node_id, room, self._clock.monotonic()):
             self._nudge(job_id, 0, "node")
 
     def _nudge(self, job_id: JobID, seq: int, cause: str) -> None:

@@ -92,7 +92,7 @@ class Evaluator:
         if await self._write(
             self._records.create(conclusion_key(job_id, conclusion.version), record), result
         ):
-            log.info(
+            log.debug(
                 "job %s is %s", job_id, conclusion.state, extra={"action": "job_concluded", "job": job_id}
             )
             self._auction.forget(job_id, conclusion.version)
@@ -132,6 +132,9 @@ class Evaluator:
         if held.bid is None:
             result.missing.append(placement)
             result.reasons.update(held.reasons)
+            if self._auction.refused(spec.id, spec.version).keys() & nodes.keys():
+                # Who refused for good counted as suitable in this plan; the next one may conclude.
+                result.again = earliest(result.again, self._clock.now())
             return
         if job.spec.version != spec.version or job.over:
             self._auction.withdraw(held.bid.node_id, placement.execution_id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 
-_LOOK_AT_MOST = 256
+_LOOK_AT_MOST = 64  # waiters that do not fit are passed over, but not without end
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Waiter:
     since: float
     reasons: dict[NodeID, str] = field(default_factory=dict)
     woken: float = float("-inf")
+    woken_for: NodeID | None = None
 
 
 @dataclass(slots=True)
@@ -56,15 +57,27 @@ class WaitingLine:
         if self._order[at : at + 1] == [place]:
             del self._order[at]
 
-    def wake(self, room: Resources, now: float) -> list[JobID]:
-        """Choose the first jobs that fit into ``room`` together."""
+    def wake(self, node: NodeID, room: Resources, now: float) -> list[JobID]:
+        """Choose the first jobs that fit together into the ``room`` of ``node``.
+
+        What was woken for the same room a moment ago will take its part of it first.
+        """
         chosen: list[JobID] = []
-        for _, _, job_id in self._order[:_LOOK_AT_MOST]:
+        looked = 0
+        for _, _, job_id in self._order:
             waiter = self._waiters[job_id][1]
-            if now - waiter.woken < self.patience or not waiter.needs.fits_in(room):
+            recent = now - waiter.woken < self.patience
+            if not recent:
+                looked += 1
+                if looked > _LOOK_AT_MOST:
+                    break
+            elif waiter.woken_for != node:
                 continue
-            waiter.woken = now
-            chosen.append(job_id)
+            if not waiter.needs.fits_in(room):
+                continue
+            if not recent:
+                waiter.woken, waiter.woken_for = now, node
+                chosen.append(job_id)
             for _ in range(max(1, waiter.missing)):
                 if not waiter.needs.fits_in(room):
                     break

@@ -26,7 +26,7 @@ GRACE = 3600.0
 _DRAFT = ".part"
 
 
-class WrongContent(Exception):  # noqa: N818 - says what it is
+class WrongContent(Exception):
     """The bytes are not those the digest or size promises."""
 
 

@@ -34,7 +34,7 @@ _DISPOSITION = re.compile(r'filename\s*=\s*"?([^";]+)"?', re.IGNORECASE)
 _NOBODY = "download"
 
 
-class TryAgain(Exception):  # noqa: N818 - says what to do
+class TryAgain(Exception):
     """It did not work, and might later; ``after`` is how many seconds the server asked to wait."""
 
     def __init__(self, message: str, after: float = 0.0) -> None:

@@ -24,7 +24,6 @@ from bacalhau_cli.groups import Command, switch
 
 if TYPE_CHECKING:
     from bacalhau_nats.node import Started
-
     from bacalhau_nats.settings import Settings
 
 RUN_FILE = "bacalhau.run"

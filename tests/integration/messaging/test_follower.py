@@ -113,13 +113,11 @@ async def test_what_was_missed_is_read_from_the_stream(bus: Bus, other_bus: Bus)
         hear, missed = follower._hear, []
         subscription = next(sub for sub in bus.client._subs.values() if sub.subject.endswith(".fact.>"))
 
-        async def deaf(msg):
-            missed.append(msg)
-
-        hearing, subscription._cb = subscription._cb, deaf
+        hearing = bus.client.direct[subscription._id]
+        bus.client.direct[subscription._id] = missed.append
         await write(records, 0, 10)
         await eventually(lambda: len(missed) == 10)
-        subscription._cb = hearing
+        bus.client.direct[subscription._id] = hearing
         assert facts == []
         last = await write(records, 10, 1)
         assert await follower.reached(last, 1), "the hole must be noticed with the next fact"
