@@ -8,6 +8,7 @@ shell lines that point a client at it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -54,7 +55,8 @@ def serve(caller: Caller, /, *, orchestrator: bool, compute: bool, name: str, un
     except asyncio.CancelledError:
         return exits.INTERRUPTED
     finally:
-        (settings.data_dir / RUN_FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong with the folder has been told better
+            (settings.data_dir / RUN_FILE).unlink()
     return exits.OK
 
 

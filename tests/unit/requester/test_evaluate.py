@@ -1,6 +1,7 @@
 """Carrying out a plan: each act is one compare-and-set, and a refusal means to look again."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,18 @@ async def test_what_finds_no_node_is_told_with_the_reasons():
     assert [p.partition for p in look.missing] == [0]
     assert look.reasons == {"n0": "is busy now"}
     assert not look.waits_for_node
+
+
+@virtually
+async def test_a_refusal_for_good_makes_another_plan_at_once():
+    scene = Scene()
+    scene.bus.answers[N0] = (0.01, declines("has a policy", never=True))
+    look = await scene.look()
+    assert look.again == scene.clock.now()
+    scene.nodes[N0] = replace(scene.nodes[N0], refused=scene.auction.refused(scene.spec.id, 1)[N0])
+    look = await scene.look()
+    assert scene.job.conclusion.state is JobState.FAILED
+    assert look.again is None
 
 
 @virtually
