@@ -40,7 +40,7 @@ def marking(folder: Path, seconds: float = 0, **more: Any) -> Job:
 def marking_container(folder: Path, seconds: float = 0, lines: int = 1, **more: Any) -> Job:
     """Build the same as a container; it says ``line 0`` and so on while it waits, then done."""
     script = (
-        'echo "$MARK_NODE" >> "/marks/$BACALHAU_EXECUTION_ID"; i=0; '
+        'echo "${MARK_NODE:-?}" >> "/marks/$BACALHAU_EXECUTION_ID"; i=0; '
         f'while [ $i -lt {lines} ]; do echo "line $i"; i=$((i+1)); sleep {seconds / lines:g}; done; echo done'
     )
     engine = {

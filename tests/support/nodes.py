@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bacalhau_nats import node
 from bacalhau_nats.node import Started
@@ -59,7 +59,8 @@ class LoopNode:
             ),
             name=self.name,
         )
-        await asyncio.wait([self.task, self._started], return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self.task, self._started}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self._started.done():
             self._started.cancel()
             await self.task
