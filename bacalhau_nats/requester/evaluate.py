@@ -67,7 +67,11 @@ class Evaluator:
         await self._end(plan.stop, Wish.STOP, result)
         if plan.place:
             suitable = {n: node for n, node in nodes.items() if n not in plan.unsuitable}
+            refused = len(self._auction.refused(job.id, spec.version))
             await self._place(job, spec, plan.place, suitable, result=result)
+            if result.missing and len(self._auction.refused(job.id, spec.version)) > refused:
+                # A node refused for good: the next plan may be to fail at once, with its reason.
+                result.again = earliest(result.again, self._clock.now())
         if plan.conclude is not None:
             await self._conclude(job.id, plan.conclude, result)
         return result
