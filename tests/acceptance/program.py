@@ -131,7 +131,8 @@ class Caller:
 
     async def submit(self, *args: object) -> str:
         """Submit without waiting; give the job's id."""
-        return (await self(*args, "--wait=false")).ok().out.strip()
+        first, second, *rest = args
+        return (await self(first, second, "--wait=false", *rest)).ok().out.strip()
 
     async def job(self, job_id: str) -> dict[str, Any]:
         return (await self("job", "describe", job_id, "--output", "json")).json["Job"]

@@ -23,10 +23,10 @@ async def test_arguments_environment_and_both_streams_come_through(bacalhau: Cal
     done = await run(bacalhau, "--env", "COLOUR=red", WASM / "hello.wasm", "--", "a b", "--flag")
     logs = (await bacalhau("job", "logs", done.id)).ok()
     lines = logs.out.splitlines()
-    assert lines[:3] == ["arg 0: hello.wasm", "arg 1: a b", "arg 2: --flag"]
+    assert lines[:3] == ["arg 0: main.wasm", "arg 1: a b", "arg 2: --flag"]
     assert "env: COLOUR=red" in lines
     assert f"env: BACALHAU_JOB_ID={done.id}" in lines
-    assert logs.err == "hello from hello.wasm\n"
+    assert logs.err == "hello from main.wasm\n"
 
 
 async def test_follow_puts_the_jobs_output_on_stdout(bacalhau: Caller) -> None:
