@@ -120,9 +120,9 @@ class WorkRunner:
 
     async def attach(self, desired: Desired, step: Step) -> Observed | None:
         """Go on with an execution that an earlier process began; None when the engine does not have it."""
-        job, task = self._job(desired), self._job(desired).task
-        executor = self.plugins.executors.get(task.engine.kind)
-        if executor is None:
+        job = desired.job
+        executor = self.plugins.executors.get(job.task.engine.kind) if job else None
+        if job is None or executor is None:
             return None
         found: list[bool] = []
         ended = await self._guard(desired, self._attach(desired, job, executor, step, found))
@@ -149,7 +149,8 @@ class WorkRunner:
             async with prepare_inputs(
                 task, self.plugins.storages, folder.inputs, tee, budget=budget
             ) as inputs:
-                work = self._work(desired, job, folder, inputs, outputs)
+                host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}
+                work = self._work(desired, job, folder, inputs, outputs, host_ports=host_ports)
                 outcome = await _timed(executor.run(work, tee), task)
             return await self._end(desired, work, folder, tee.output(outcome.exit_code), outcome, step=step)
 
@@ -158,7 +159,8 @@ class WorkRunner:
     ) -> Observed:
         stored = await self.logbook.stored(desired.job_id, desired.execution_id)
         async with self._place(desired, job.task, stored) as (folder, tee, outputs):
-            work = self._work(desired, job, folder, (), outputs)
+            # Its ports are bound by what runs already: taking them again would find them in use.
+            work = self._work(desired, job, folder, (), outputs, host_ports={})
             outcome = await _timed(executor.attach(work, tee, seen=stored.seen), job.task)
             if outcome is None:
                 return self.reporter.seen(desired, ExecutionState.FAILED)
@@ -218,9 +220,10 @@ class WorkRunner:
         folder: ExecutionFolder,
         inputs: tuple[Volume, ...],
         outputs: tuple[Volume, ...],
+        *,
+        host_ports: Mapping[str, int],
     ) -> Work:
         task = job.task
-        host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}
         inner = {p.name: p.target for p in task.network.ports if p.target}
         return Work(
             execution_id=desired.execution_id,
