@@ -59,7 +59,11 @@ class Settings(Section):
     """Everything that can be set."""
 
     cell: Text = key(
-        "main", "Deployment this node belongs to: the second word of every subject.", min_length=1
+        "main",
+        "Deployment this node belongs to: the second word of every subject; letters, digits, - and _.",
+        min_length=1,
+        max_length=64,
+        pattern="^[A-Za-z0-9_-]+$",
     )
     name_provider: Annotated[Literal["hostname", "aws", "gcp", "uuid", "puuid"], Lower] = key(
         "puuid", "Where a node without a name gets one from; puuid is n- and a UUID."
