@@ -134,9 +134,8 @@ class View:
 
     def _purge(self, fact: Fact) -> None:
         if fact.key.kind is Kind.SPEC:
-            job_id = JobID(fact.key.owner)
-            self.aliases.pop(job_id, None)
-            job = self.unfinished.get(job_id) or self.job(job_id)
+            self.aliases.pop(JobID(fact.key.owner), None)
+            job = self.job(JobID(fact.key.owner))
             if job is None:
                 return
             self.unfinished.pop(job.id, None)

@@ -223,11 +223,14 @@ def test_a_purge_of_a_job_nobody_knows_is_no_error():
     assert len(story.view) == 0
 
 
-def test_a_report_that_outlives_its_job_is_forgotten_with_it():
+def test_records_that_outlive_their_purged_job_stay_in_sight_until_they_are_removed():
+    """Whoever starts after the tombstone meets them, and clears them away."""
     story = Story()
     story.tell(seen(an_execution(a_job())))
     story.purge("j-1")
-    assert story.view.unfinished == {}
+    assert not story.view.unfinished[JobID("j-1")].known
+    assert len(story.view) == 0
+    assert story.view.job("j-1") is None
 
 
 # --- nodes -----------------------------------------------------------------------------------------
