@@ -20,7 +20,7 @@ _NO_ENGINE = pytest.StashKey[str]()
 
 settings.register_profile("dev", max_examples=100, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))  # noqa: TID251 - about the tests, not the product
 
 
 def _why_no_engine() -> str:

@@ -171,7 +171,8 @@ class Node:
         return self
 
     def ready(self) -> Self:
-        assert self.process and self.process.stdout
+        assert self.process
+        assert self.process.stdout
         line = self.process.stdout.readline()
         found = _READY.match(line)
         assert found, f"{self._command} is not ready: {line!r}\n{self.log.read_text()}"
@@ -239,5 +240,9 @@ def alive(pid: int) -> bool:
 async def all_gone(pids: set[int], within: float = 10.0) -> None:
     deadline = time.monotonic() + within
     while left := {pid for pid in pids if alive(pid)}:
-        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+        assert time.monotonic() < deadline, [_command_line(pid) for pid in left]
         await asyncio.sleep(0.05)
+
+
+def _command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")

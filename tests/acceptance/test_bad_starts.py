@@ -114,7 +114,9 @@ async def test_a_node_without_a_docker_engine_runs_all_but_docker(command: Path,
         assert wasm.ok().out.endswith("here\n")
         assert docker.code == 3, docker
         assert "docker" in docker.err
-        said = [line for line in node.log.read_text().splitlines() if "engine docker is not available" in line]
+        said = [
+            line for line in node.log.read_text().splitlines() if "engine docker is not available" in line
+        ]
         assert len(said) == 1
         assert "no Docker engine" in said[0]
         assert "start it" in said[0]
@@ -146,7 +148,14 @@ async def test_one_process_starts_does_work_and_leaves_nothing(command: Path, tm
 async def test_a_server_without_jetstream_is_refused(command: Path, tmp_path: Path) -> None:
     """The test's server without JetStream: the node says what is missing, and the hint how to get it."""
     server = await asyncio.create_subprocess_exec(
-        find_server(), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", tmp_path, stderr=asyncio.subprocess.DEVNULL
+        find_server(),
+        "-a",
+        "127.0.0.1",
+        "-p",
+        "-1",
+        "--ports_file_dir",
+        tmp_path,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         ports = await eventually(lambda: list(tmp_path.glob("nats-server_*.ports")))

@@ -22,7 +22,9 @@ async def engine(cluster: Cluster, bacalhau: Caller) -> None:
 
     async def found() -> bool:
         nodes = (await bacalhau("node", "list", "--output", "json")).json
-        computes = [node["Info"]["ComputeNodeInfo"] for node in nodes if node["Info"]["NodeType"] == "Compute"]
+        computes = [
+            node["Info"]["ComputeNodeInfo"] for node in nodes if node["Info"]["NodeType"] == "Compute"
+        ]
         return all("docker" in info["ExecutionEngines"] for info in computes)
 
     await eventually(found, within=30)

@@ -30,7 +30,11 @@ async def test_what_runs_is_the_wheel_and_not_the_checkout(command: Path) -> Non
 
 
 async def test_every_look_at_a_job_agrees(bacalhau: Caller) -> None:
-    done = (await bacalhau("wasm", "run", "--name", "looked-at", "--labels", "team=blue", WASM / "echo.wasm", "hi")).ok()
+    done = (
+        await bacalhau(
+            "wasm", "run", "--name", "looked-at", "--labels", "team=blue", WASM / "echo.wasm", "hi"
+        )
+    ).ok()
     describe, listed, executions, history, versions, logs = await asyncio.gather(
         bacalhau("job", "describe", done.id),
         bacalhau("job", "list", "--labels", "team=blue", "--wide"),

@@ -38,7 +38,9 @@ async def test_logs_outlive_the_node_that_wrote_them(bacalhau: Caller, cluster: 
         await asyncio.to_thread(node.start().ready)
 
         async def ran() -> str:
-            done = await bacalhau("wasm", "run", "--constraints", "rack=gone", WASM / "echo.wasm", "still here")
+            done = await bacalhau(
+                "wasm", "run", "--constraints", "rack=gone", WASM / "echo.wasm", "still here"
+            )
             return done.ok().id
 
         job = await eventually(ran, within=10)

@@ -103,7 +103,10 @@ async def test_a_module_of_nine_megabytes_runs_and_is_given_back_whole(
         leb.append(size & 0x7F | (0x80 if size > 0x7F else 0))
         size >>= 7
     module = (WASM / "echo.wasm").read_bytes() + b"\x00" + bytes(leb) + body
-    inline = {"Type": "inline", "Params": {"URL": "data:application/wasm;base64," + base64.b64encode(module).decode()}}
+    inline = {
+        "Type": "inline",
+        "Params": {"URL": "data:application/wasm;base64," + base64.b64encode(module).decode()},
+    }
     task = {
         "Name": "main",
         "Engine": {"Type": "wasm", "Params": {"EntryModule": "/m.wasm", "Parameters": ["big"]}},

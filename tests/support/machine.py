@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import os
 
-IN_CI = bool(os.environ.get("CI"))
+IN_CI = bool(os.environ.get("CI"))  # noqa: TID251 - about the tests, not the product
