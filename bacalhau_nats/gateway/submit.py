@@ -111,8 +111,10 @@ class Submissions:
     ) -> Accepted | None:
         """Deal with a spec that is there already; None when it is gone again."""
         record = found.record if found else None
-        if found is None or record is None:
+        if found is None:
             return None
+        if record is None:
+            return await self._reincarnate(found, found.seq, new, (submission, warnings))
         if isinstance(record, JobSpec):
             if (record.namespace, record.name) != (new.namespace, new.name):
                 raise refusals.job_exists(new.id)
@@ -120,8 +122,10 @@ class Submissions:
         if not isinstance(record, Alias):
             return None
         target = await self._gateway.records.get(spec_key(record.alias_of))
-        if target is None or target.record is None:
+        if target is None:
             return await self._create(new.but(id=record.alias_of), submission, warnings)
+        if target.record is None:
+            return await self._reincarnate(target, found.seq, new, (submission, warnings))
         held = target.record
         if isinstance(held, JobSpec) and (held.namespace, held.name) == (new.namespace, new.name):
             return await self._update((held, target.seq), new, submission, warnings)
@@ -131,6 +135,22 @@ class Submissions:
         except Conflict:
             return None
         return await self._accept(new, seq, "job-register", warnings)
+
+    async def _reincarnate(
+        self, tombstone: Fact, revision: int, new: JobSpec, rest: tuple[Submission, list[str]]
+    ) -> Accepted | None:
+        """Use a name again whose job was purged; None when somebody else was faster.
+
+        Records of the purged job may still lie under its id, so the next one gets an id of its own,
+        derived from the tombstone. The name points to it: that is the fence between two gateways.
+        """
+        target = named_job_id(new.namespace, new.name, tombstone.seq)
+        alias = Alias(alias_of=target, namespace=new.namespace, name=new.name, nonce=uuid4().hex)
+        try:
+            self._gateway.wrote(await self._gateway.records.update(spec_key(new.id), alias, revision))
+        except Conflict:
+            return None
+        return await self._create(new.but(id=target, incarnation=tombstone.seq), *rest)
 
     async def _take_name(self, spec: JobSpec) -> None:
         """Occupy the id of the name with an alias to the id that the client chose."""

@@ -178,6 +178,11 @@ class ObjectStore:
             if not messages or status != "204":
                 return found
 
+    async def ages(self) -> dict[str, float]:
+        """Give the age of each object in seconds, by name."""
+        now = datetime.now(UTC).timestamp()
+        return {name: now - info.mtime for name, info in (await self.names()).items()}
+
     async def sweep(self, older_than: float) -> int:
         """Remove chunks of puts that never finished, last written ``older_than`` seconds ago; give how many puts."""
         subject = OBJ_ALL_CHUNKS_PRE_TEMPLATE.format(bucket=self._bucket)

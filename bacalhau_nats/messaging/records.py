@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,12 @@ import nats.errors
 from nats.js.api import Header
 
 from bacalhau_nats.domain.facts import Fact, Key, Kind, Record
+from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.errors import BusTimeout, Conflict, InternalError, InvalidSpec, StorageFull, Unavailable
 from bacalhau_nats.messaging import codec, jsapi
 from bacalhau_nats.messaging.bus import Bus
-from bacalhau_nats.messaging.topology import STATE
+from bacalhau_nats.messaging.subjects import CONCLUSION, DESIRED, LOG, OBSERVED, WAITING
+from bacalhau_nats.messaging.topology import LOGS, STATE
 
 ANSWER_SECONDS = 2.0
 """How long one attempt waits; the server's own stall on a slow disk is far below that."""
@@ -77,9 +80,9 @@ class JetRecords:
         return await self._write(key, record, {})
 
     async def get(self, key: Key) -> Fact | None:
-        """Read the present value from the leader; None when there is none (or it was purged)."""
+        """Read the present value from the leader; None when there is none, without a record when purged."""
         stored = await self._read(key)
-        if stored is None or not stored.payload:
+        if stored is None:
             return None
         try:
             return codec.decode_fact(key, stored.payload, stored.headers, seq=stored.seq, time=stored.time)
@@ -104,6 +107,17 @@ class JetRecords:
             self._bus, f"STREAM.PURGE.{self._bus.cell.stream(STATE)}", {"filter": subject, "seq": seq}
         )
         return seq
+
+    async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
+        """Remove everything of a job but its spec: conclusions, executions and logs."""
+        cell = self._bus.cell
+        name = cell.name
+        state = [s.any(cell=name, job=job) for s in (CONCLUSION, WAITING)]
+        for execution in executions:
+            state += [s.any(cell=name, execution=execution) for s in (DESIRED, OBSERVED)]
+        wanted = [(STATE, subject) for subject in state] + [(LOGS, LOG.any(cell=name, job=job))]
+        for stream, subject in wanted:
+            await jsapi.call(self._bus, f"STREAM.PURGE.{cell.stream(stream)}", {"filter": subject})
 
     # --- one write ----------------------------------------------------------------------------------
 

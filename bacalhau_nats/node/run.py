@@ -148,6 +148,8 @@ class _Node:
                 instance=me.instance,
                 version=me.version,
                 topology=streams,
+                blobs=self._store("blobs"),
+                results=self._store("results"),
             )
         )
         if settings.orchestrator.gateway:

@@ -31,7 +31,7 @@ def requester_settings(settings: Settings) -> RequesterSettings:
         sweep_every=section.scheduler.housekeeping_interval,
         manual_approval=section.node_manager.manual_approval,
     )
-    return RequesterSettings(desk, workers=_WORKERS)
+    return RequesterSettings(desk, workers=_WORKERS, keep=section.job_retention)
 
 
 def topology(settings: Settings, *, clustered: bool) -> Topology:

@@ -30,7 +30,10 @@ class Records(Protocol):
         ...
 
     async def get(self, key: Key) -> Fact | None:
-        """Read the present value from the leader; None when there is none."""
+        """Read the present value from the leader; None when there is none.
+
+        A purged record is a Fact without a record for as long as its tombstone lies.
+        """
         ...
 
     async def last_seq(self) -> int:

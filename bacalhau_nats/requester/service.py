@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall, Wanted, WhatShouldIDo
+from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.nudges import Nudges, Task
 from bacalhau_nats.messaging.outlook import Outlook
@@ -20,6 +21,7 @@ from bacalhau_nats.messaging.subjects import BID, OFFER, REQUESTER_STATUS, ROLL_
 from bacalhau_nats.messaging.topology import ACK_WAIT_SECONDS, Topology
 from bacalhau_nats.ports import Clock
 from bacalhau_nats.requester.desk import Desk, DeskSettings
+from bacalhau_nats.requester.retention import Retention
 
 log = logging.getLogger(__name__)
 _TICK = 1.0
@@ -32,6 +34,7 @@ class RequesterSettings:
 
     desk: DeskSettings
     workers: int = 64
+    keep: float = 0.0  # seconds that finished jobs are kept; 0: for ever
 
 
 class NatsRequesterBus:
@@ -69,17 +72,21 @@ class RequesterService:
         instance: str,
         version: str,
         topology: Topology,
+        blobs: ObjectStore,
+        results: ObjectStore,
     ) -> None:
         self._bus, self._outlook, self._settings = bus, outlook, settings
         self._me, self._instance, self._version = me, instance, version
         self._nudges = Nudges(bus, topology=topology, on_lost=self._queue_lost)
+        records = JetRecords(bus)
+        self._retention = Retention(outlook.view, records, blobs, results, clock, settings.keep)
         self.desk = Desk(
             me,
             instance,
             view=outlook.view,
             sight=outlook,
             roster=outlook.roster,
-            records=JetRecords(bus),
+            records=records,
             bus=NatsRequesterBus(bus, self._nudges, me),
             clock=clock,
             settings=settings.desk,
@@ -107,6 +114,7 @@ class RequesterService:
                     group.create_task(self.desk.pump(), name="requester pump"),
                     group.create_task(self._tick(), name="requester tick"),
                     group.create_task(self._take(group), name="requester nudges"),
+                    group.create_task(self._retention.run(), name="requester retention"),
                 ]
                 self._awake.set()
                 self.ready.set()

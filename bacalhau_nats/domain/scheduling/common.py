@@ -98,6 +98,15 @@ def not_enough_nodes(wanted: int, known: int, suitable: int, reasons: Mapping[No
     return head + bullets(reasons)
 
 
+def node_counts(wanted: int, known: int, suitable: int) -> dict[str, str]:
+    """Give the same counts for programs."""
+    return {
+        "NodesRequested": str(wanted),
+        "NodesAvailable": str(known),
+        "NodesSuitable": str(suitable),
+    }
+
+
 def bullets(reasons: Mapping[NodeID, str]) -> str:
     """Write reasons one per line; equal ones are counted instead of repeated."""
     by_reason: dict[str, list[NodeID]] = {}

@@ -49,7 +49,9 @@ def reconcile_counted(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float,
         deadline = common.queue_deadline(job)
         if deadline is None or deadline <= now:
             message = common.not_enough_nodes(len(slots.empty), len(nodes), 0, reasons)
-            return Plan(stop=stops, conclude=common.conclusion(job, JobState.FAILED, message, IsError="true"))
+            details = common.node_counts(len(slots.empty), len(nodes), 0)
+            failed = common.conclusion(job, JobState.FAILED, message, IsError="true", **details)
+            return Plan(stop=stops, conclude=failed)
         return Plan(place=(), stop=stops, look_again=earliest(look, deadline), unsuitable=reasons)
     return Plan(place=tuple(slots.empty), stop=stops, look_again=look, unsuitable=reasons)
 

@@ -148,11 +148,13 @@ async def test_a_purged_record_is_gone_with_its_history_and_its_name_is_free_lat
     with pytest.raises(Conflict):
         await records.purge(spec_key("j"), first, remember=60)
     assert await records.purge(spec_key("j"), second, remember=60) == 3
-    assert await records.get(spec_key("j")) is None
+    tombstone = await records.get(spec_key("j"))
+    assert (tombstone.seq, tombstone.record) == (3, None)
     info = await jsapi.call(bus, f"STREAM.INFO.{bus.cell.stream(STATE)}")
     assert info["state"]["messages"] == 1  # the tombstone
     with pytest.raises(Conflict):
         await records.create(spec_key("j"), a_spec("again"))
+    assert await records.update(spec_key("j"), a_spec("over the tombstone"), 3) == 4
 
 
 async def test_a_record_on_the_stream_is_json_a_person_can_read(bus: Bus, cell: Cell):

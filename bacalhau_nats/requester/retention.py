@@ -1,0 +1,141 @@
+"""Finished jobs leave after a while, and what belonged to them.
+
+A purge is a fact: first a tombstone replaces the spec (compare-and-set, so a job that was updated stays),
+and every view drops the job; then its other records, its results and its logs are removed. A requester
+that dies in between leaves records of a job that nobody knows; the next pass of any requester removes
+them (`View.unfinished` holds them, without a spec). Large inline content is removed when no job names it
+any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bacalhau_nats.domain.facts import Key, spec_key
+from bacalhau_nats.domain.ids import ExecutionID, JobID
+from bacalhau_nats.domain.job import TERMINAL
+from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.spec import BUS_PUBLISHER, JobSpec
+from bacalhau_nats.domain.view import View
+from bacalhau_nats.errors import Conflict, Unavailable
+from bacalhau_nats.ports import Clock
+
+log = logging.getLogger(__name__)
+_SECOND = 1_000_000_000
+_REMEMBER = 3600.0
+"""Seconds a tombstone lies: a name that is used again within it gets a new id."""
+_YOUNG = 3600.0
+"""Seconds a blob is left alone: the job that names it may not be stored yet."""
+_LONGEST_PAUSE = 600.0
+_AT_ONCE = 200
+
+
+class Purger(Protocol):
+    """Removes records and logs for good."""
+
+    async def purge(self, key: Key, revision: int, *, remember: float) -> int:
+        """Put a tombstone in place of a record. Raises Conflict when it has moved on."""
+        ...
+
+    async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
+        """Remove everything of a job but its spec: conclusions, executions, logs."""
+        ...
+
+
+class Store(Protocol):
+    """Named bytes with their age."""
+
+    async def ages(self) -> Mapping[str, float]:
+        """Give the age of each object in seconds, by name."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget one."""
+        ...
+
+
+@dataclass(slots=True)
+class Retention:
+    """``keep`` is seconds from the end of a job to its purge (0: for ever)."""
+
+    view: View
+    records: Purger
+    blobs: Store
+    results: Store
+    clock: Clock
+    keep: float
+
+    async def run(self) -> None:
+        """Pass over everything now and then; runs for ever."""
+        while True:
+            await self.clock.sleep(
+                min(_LONGEST_PAUSE, max(1.0, self.keep / 4)) if self.keep else _LONGEST_PAUSE
+            )
+            try:
+                await self.once()
+            except Unavailable as error:
+                log.debug("cannot clean up now: %s", error.message)
+
+    async def once(self) -> int:
+        """Make one pass; give how many jobs were purged."""
+        purged = 0
+        for job_id in self._overdue() if self.keep else ():
+            purged += await self._purge(job_id)
+        for orphan in [j for j in self.view.unfinished.values() if not j.known and self._old(j)]:
+            await self.records.purge_rest(orphan.id, orphan.executions)
+            self.view.unfinished.pop(orphan.id, None)
+        await self._sweep_blobs()
+        if purged:
+            log.info("purged %d finished jobs", purged, extra={"action": "jobs_purged"})
+        return purged
+
+    def _overdue(self) -> list[JobID]:
+        limit = int((self.clock.now() - self.keep) * _SECOND)
+        overdue: list[JobID] = []
+        for row in self.view.rows():
+            if row.created > limit or len(overdue) >= _AT_ONCE:
+                break
+            if row.state in TERMINAL and row.modified <= limit:
+                overdue.append(row.id)
+        return overdue
+
+    def _old(self, job: JobView) -> bool:
+        return job.modified <= (self.clock.now() - _REMEMBER) * _SECOND
+
+    async def _purge(self, job_id: JobID) -> bool:
+        job = self.view.job(job_id)
+        if job is None or not job.settled:
+            return False
+        try:
+            await self.records.purge(spec_key(job_id), job.spec_seq, remember=_REMEMBER)
+        except Conflict:
+            return False  # it was updated meanwhile, or another requester is at it
+        await self.records.purge_rest(job_id, job.executions)
+        for execution in job.executions.values():
+            result = execution.observed.result if execution.observed else None
+            if result is not None and result.kind == BUS_PUBLISHER:
+                await self.results.delete(str(result.param("Key", "")))
+        return True
+
+    async def _sweep_blobs(self) -> None:
+        old = {name for name, age in (await self.blobs.ages()).items() if age > _YOUNG}
+        if not old:
+            return
+        named: set[str] = set()
+        for number, row in enumerate(self.view.rows()):
+            job = self.view.job(row.id)
+            named |= {digest for spec in (job.versions.values() if job else ()) for digest in digests(spec)}
+            if number % 50 == 0:
+                await asyncio.sleep(0)  # a long list must not hold up the others
+        for name in old - named:
+            await self.blobs.delete(name)
+
+
+def digests(spec: JobSpec) -> set[str]:
+    """Name the blobs that a spec refers to."""
+    found = (source.source.param("Digest", "") for task in spec.tasks for source in task.input_sources)
+    return {str(digest).removeprefix("sha256:") for digest in found if digest}
