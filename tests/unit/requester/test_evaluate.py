@@ -186,27 +186,6 @@ async def test_a_lost_node_is_abandoned():
 
 
 @virtually
-async def test_a_wish_that_cannot_move_on_is_left_alone():
-    """A plan from an older view may want to stop what is abandoned already."""
-    scene = Scene()
-    await scene.look()
-    job = scene.job
-    stale = Story()
-    for fact in scene.story.facts:
-        stale.view.apply(fact)
-    scene.story.wish(scene.story.only().id, Wish.ABANDONED)
-    stale.view.job(job.id).executions[scene.story.only().id].desired = scene.story.only().desired
-    before = scene.story.stream.seq
-    scene.story.tell(scene.spec.but(stop=StopRequest()))
-    view = stale.view.job(job.id)
-    view.spec = scene.spec.but(stop=StopRequest())
-    view.versions[1] = view.spec
-    await scene.evaluator.look(view, scene.nodes, Policy())
-    desired = [f for f in scene.story.facts[before:] if isinstance(f.record, Desired)]
-    assert desired == []
-
-
-@virtually
 async def test_a_job_is_concluded_once_and_what_nodes_refused_forgotten():
     scene = Scene()
     scene.bus.answers[N0] = (0.01, declines("never liked it", never=True))
