@@ -142,7 +142,10 @@ class Agent:
             self._take_on(earlier, self._resume if desired.wish is Wish.RUN else self._stop_earlier)
 
     async def shut_down(self, grace: float) -> None:
-        """Give what runs ``grace`` seconds, then end it and say so, that others can try it at once."""
+        """Give what runs ``grace`` seconds, then end it and say so, that others can try it at once.
+
+        What cannot be said because the bus is away is left to the next life, which finds it lost at its start.
+        """
         tasks = [r.task for r in self.executions.values() if r.task is not None]
         if not tasks:
             return
@@ -150,7 +153,12 @@ class Agent:
         for running in list(self.executions.values()):
             running.shut_down = True
             self._end(running, abandoned=False)
-        await asyncio.wait(tasks, timeout=grace + 5)
+        _, unsaid = await asyncio.wait(tasks, timeout=grace + 5)
+        for running in list(self.executions.values()):
+            running.abandoned = True  # a task that is cancelled again would take it for a stop, and report that
+        for task in unsaid:
+            task.cancel()
+        await asyncio.gather(*unsaid, return_exceptions=True)
 
     # --- one execution ---------------------------------------------------------------------------------
 

@@ -553,6 +553,20 @@ async def test_what_does_not_end_is_stopped_and_can_be_tried_elsewhere_at_once()
 
 
 @virtually
+@pytest.mark.parametrize("slow_to_stop", [0.0, 12.0], ids=["while it reports", "while the work still stops"])
+async def test_it_shuts_down_although_nothing_can_be_reported(slow_to_stop):
+    life = Life()
+    await life.hear(E0)
+    life.worker.slow_to_stop = slow_to_stop
+    life.records.trouble = [(Unavailable("no server"), False)] * 1000
+    began = life.clock.monotonic()
+    await life.agent.shut_down(grace=5)
+    assert life.agent.executions == {}
+    assert life.clock.monotonic() - began == pytest.approx(15)
+    assert life.states() == [_S.RUNNING], "the next life finds that it was lost"
+
+
+@virtually
 async def test_with_nothing_to_do_it_shuts_down_at_once():
     life = Life()
     began = life.clock.monotonic()
