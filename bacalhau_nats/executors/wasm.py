@@ -16,12 +16,13 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.errors import InvalidSettings, StartFailed
 from bacalhau_nats.executors.wasm_lane import Lanes
 from bacalhau_nats.executors.wasm_modules import ModuleStore
-from bacalhau_nats.ports import Health, LogSink, Outcome, PluginContext, Stream, Work
+from bacalhau_nats.ports import Failure, Health, LogSink, Outcome, PluginContext, Stream, Work
 
 _HEALTHY = Health(ok=True)
 
@@ -50,9 +51,12 @@ class WasmExecutor:
         memory is above the limit.
         """
         ended = await self._lanes.run(work, logs)
-        if ended.trap:
-            await logs.write(Stream.STDERR, f"{ended.trap}\n".encode())
-        return Outcome(exit_code=ended.exit_code)
+        if not ended.trap:
+            return Outcome(exit_code=ended.exit_code)
+        await logs.write(Stream.STDERR, f"{ended.trap}\n".encode())
+        why = f"the module trapped: {_cause(ended.trap)}"
+        hint = "the backtrace is at the end of its stderr"
+        return Outcome(ended.exit_code, Failure(why, Reason.ENGINE, retryable=False, hint=hint))
 
     async def attach(self, work: Work, logs: LogSink, *, seen: Mapping[Stream, int]) -> None:  # noqa: ARG002 - the port's signature
         """Find nothing: a guest dies with the process it runs in."""
@@ -61,6 +65,12 @@ class WasmExecutor:
     async def sweep(self, keep: Sequence[ExecutionID]) -> int:  # noqa: ARG002 - the port's signature
         """Find nothing: a guest's files are in the scratch folder of its execution, which is not ours."""
         return 0
+
+
+def _cause(trap: str) -> str:
+    """Give the line of a trap's report that names the cause: the last, after the backtrace."""
+    lines = [line.strip() for line in trap.splitlines() if line.strip()]
+    return lines[-1].removeprefix("wasm trap: ") if lines else "unknown cause"
 
 
 @asynccontextmanager

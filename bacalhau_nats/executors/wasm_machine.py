@@ -8,8 +8,7 @@ What ends a guest, and what is made of it:
 
 * the entry function returns: exit code 0 (Bacalhau 1.9 says -1);
 * ``proc_exit(n)``: exit code n;
-* a trap: exit code 1, as in Bacalhau, with the reason and the backtrace on stderr: the work has run and came
-  to a bad end by itself, so another try would not help;
+* a trap: failed, as in Bacalhau, with exit code 1 and the backtrace on stderr; another try would trap again;
 * memory beyond the limit: ``memory.grow`` answers -1 and ``malloc`` fails; the guest decides what then;
 * it cannot start at all (no such entry point, a missing import, more initial memory than the limit):
   WorkFailed, not worth another try.

@@ -52,10 +52,11 @@ async def test_output_that_ends_with_a_large_exit_code_is_complete(executor, tmp
     assert (outcome.exit_code, logs.stdout) == (200, b"last words\n")
 
 
-async def test_a_trap_is_exit_code_1_with_its_reason_on_stderr(executor, tmp_path):
+async def test_a_trap_fails_with_its_reason_and_a_backtrace_on_stderr(executor, tmp_path):
     logs = RecordingSink()
     outcome = await executor.run(work(tmp_path, "trap"), logs)
-    assert (outcome.exit_code, outcome.failure) == (1, None)
+    assert (outcome.exit_code, outcome.failure.retryable) == (1, False)
+    assert outcome.failure.message == "the module trapped: wasm `unreachable` instruction executed"
     assert b"`unreachable` instruction executed" in logs.stderr
 
 
