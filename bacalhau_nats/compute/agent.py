@@ -154,8 +154,8 @@ class Agent:
             running.shut_down = True
             self._end(running, abandoned=False)
         _, unsaid = await asyncio.wait(tasks, timeout=grace + 5)
-        for running in list(self.executions.values()):
-            running.abandoned = True  # a task that is cancelled again would take it for a stop, and report that
+        for running in self.executions.values():
+            running.abandoned = True  # else the cancelled task would take it for a stop, and report that
         for task in unsaid:
             task.cancel()
         await asyncio.gather(*unsaid, return_exceptions=True)
