@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,9 @@ class Link:
             async with asyncio.timeout(within + 1):
                 await self.client.drain()
         except (nats.errors.Error, OSError, TimeoutError):
-            await self.client.close()
+            # The server is gone: what is unsent is lost, and uvloop refuses even to try.
+            with suppress(RuntimeError, OSError):
+                await self.client.close()
 
     def _check_version(self) -> None:
         found = self.client.connected_server_version

@@ -7,6 +7,7 @@ import json
 import logging
 
 import pytest
+import uvloop
 
 from bacalhau_nats.domain.facts import report_key
 from bacalhau_nats.domain.node import Heartbeat, NodeReport
@@ -44,6 +45,19 @@ async def test_a_wrong_token_is_refused_at_once(cell: Cell):
                 pass
         async with connect(server.url, cell=cell, name="t", token="right") as bus:
             assert bus.connected
+
+
+def test_it_closes_in_peace_when_the_server_is_gone_and_something_is_unsent(cell: Cell):
+    """Under uvloop, as nodes run: it refuses to write to a connection that is gone."""
+
+    async def live(server: NatsServer) -> None:
+        async with connect(server.url, cell=cell, name="t") as bus:
+            await server.kill()
+            await eventually(lambda: not bus.connected)
+            await bus.client.publish("unsent", b"kept for a reconnect")
+
+    with NatsServer() as server:
+        uvloop.run(live(server))
 
 
 async def test_missing_credentials_are_said_at_once(server: NatsServer, cell: Cell, tmp_path):
