@@ -73,12 +73,14 @@ def an_execution(
     """An assignment of the job's current version to a node."""
     slot = node if job.type.everywhere else str(partition)
     desired = Desired(
+        wish=Wish.RUN,
         execution_id=execution_id(job.id, job.nonce, job.version, slot, attempt),
         job_id=job.id,
         node_id=NodeID(node),
         version=job.version,
         partition=partition,
         attempt=attempt,
+        wish=Wish.RUN,
         requester="r1",
         nonce="first",
         job=job,
