@@ -39,6 +39,8 @@ class Cluster:
 
     def __init__(self, folder: Path, holds: Mapping[str, Path]) -> None:
         self.computes = tuple(holds)
+        self.gateway = "orchestrator-1"
+        self.home = folder / "user"  # where commands are run
         self.api_url = ""
         self.nats_url = ""
         self.nats_pid = 0
@@ -50,8 +52,9 @@ class Cluster:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process id of each node."""
-        return {name: process.pid for name, process in self._processes.items()}
+        """The process id of each node, orchestrators first."""
+        order = sorted(self._processes, key=lambda name: (name in self.computes, name))
+        return {name: self._processes[name].pid for name in order}
 
     async def __aenter__(self) -> Self:
         try:
@@ -62,7 +65,7 @@ class Cluster:
             bus = f"Orchestrator.URLs={server.url}"
             window = f"Orchestrator.NodeManager.DisconnectTimeout={LOST_SECONDS}s"
             role = ("--orchestrator", "-c", bus, "-c", window)
-            self.api_url = await self._start("orchestrator-1", *role)
+            self.api_url = await self._start(self.gateway, *role)
             await self._start("orchestrator-2", *role, "-c", "Orchestrator.Gateway=false")
             async with asyncio.TaskGroup() as group:
                 for name in self.computes:
@@ -114,7 +117,7 @@ class Cluster:
 
     async def run(self, *words: str) -> str:
         """Run a ``bacalhau`` command against the gateway and give its stdout. Raises DemoFailed when it fails."""
-        process = await self._bacalhau(words, "user", stdout=asyncio.subprocess.PIPE)
+        process = await self._bacalhau(words, self.home.name, stdout=asyncio.subprocess.PIPE)
         try:
             out, said = await process.communicate()
         finally:
@@ -130,7 +133,7 @@ class Cluster:
     async def follow(self, *words: str) -> asyncio.subprocess.Process:
         """Start a ``bacalhau`` command whose stdout is read while it runs."""
         return await self._bacalhau(
-            words, "user", stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+            words, self.home.name, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
         )
 
     async def _start_compute(self, name: str) -> None:

@@ -95,6 +95,12 @@ def _clean_up(stage: Stage, folder: Path) -> bool:
     return True
 
 
+def _what(name: str, cluster: Cluster, shares: dict[str, dataset.Share]) -> str:
+    if share := shares.get(name):
+        return f"compute node with {share.flights:,} flights of months {', '.join(map(str, share.months))}"
+    return f"requester and gateway, {cluster.api_url}" if name == cluster.gateway else "requester"
+
+
 class _Demo:
     """The steps, in order."""
 
@@ -146,18 +152,10 @@ class _Demo:
         await cluster.wait_connected(client)
         stage.step("Six processes that talk only over NATS")
         stage.cast(*_NODES)
-        shown = plain_table("process", "pid", "what it is", "holds")
-        shown.add_row("nats-server", str(cluster.nats_pid), f"the bus, {cluster.nats_url}", "")
-        shown.add_row(
-            "orchestrator-1",
-            str(cluster.pids["orchestrator-1"]),
-            f"requester and gateway, {cluster.api_url}",
-            "",
-        )
-        shown.add_row("orchestrator-2", str(cluster.pids["orchestrator-2"]), "requester", "")
-        for name, share in shares.items():
-            held = f"{share.flights:,} flights, months {' '.join(map(str, share.months))}"
-            shown.add_row(stage.coloured(name), str(cluster.pids[name]), "compute node", held)
+        shown = plain_table("process", "pid", "what it is")
+        shown.add_row("nats-server", str(cluster.nats_pid), f"the bus, {cluster.nats_url}")
+        for name, pid in cluster.pids.items():
+            shown.add_row(stage.coloured(name), str(pid), _what(name, cluster, shares))
         stage.show(shown)
         stage.say("")
         stage.command(("bacalhau", "node", "list", "--show", "capacity"))
@@ -171,7 +169,7 @@ class _Demo:
             "lends to jobs; it lends no other. On three machines the path would be /data/flights. Here they share a "
             f"disk, so it is {work.FLIGHTS_PATH}: on each node the folder it was started in."
         )
-        done = await work.report(stage, cluster, client, work.wasm_report(), self._folder / "results-wasm")
+        done = await work.report(stage, cluster, client, work.wasm_report())
         sums = self._check(done)
         stage.say("")
         stage.show(report.table(sums, self._airlines, stage.console.width))
@@ -202,9 +200,7 @@ class _Demo:
         if why:
             stage.skip(f"Skipped: {why}")
             return
-        done = await work.report(
-            stage, cluster, client, work.docker_report(), self._folder / "results-docker"
-        )
+        done = await work.report(stage, cluster, client, work.docker_report())
         self._say_checked(self._check(done), done)
 
     async def _why_no_docker(self, cluster: Cluster, client: Client) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH = 106
+_ROOM = 24  # columns that an option's value may still need
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
 
 
@@ -33,7 +34,7 @@ class Stage:
 
     def coloured(self, speaker: str) -> Text:
         """Write a speaker's name in its colour."""
-        return Text(speaker, style=self._speakers.get(speaker, "dim"))
+        return Text(speaker, style=self._speakers.get(speaker, ""))
 
     def title(self, text: str) -> None:
         """Begin."""
@@ -64,9 +65,11 @@ class Stage:
     def command(self, words: Sequence[str]) -> None:
         """Show a command as one would type it, broken before its options where it is long."""
         lines: list[list[str]] = [[]]
+        ours = True  # what follows a "--" belongs to the job's own command
         for word in words:
-            begins = word.startswith("-") and word != "--"
-            if begins and len(shlex.join([*lines[-1], word])) > self.console.width - 24:
+            ours = ours and word != "--"
+            long = len(shlex.join([*lines[-1], word])) > self.console.width - _ROOM
+            if ours and word.startswith("-") and long:
                 lines.append([])
             lines[-1].append(word)
         text = " \\\n    ".join(" ".join(_quoted(word) for word in line) for line in lines)

@@ -88,7 +88,7 @@ async def submit(stage: Stage, cluster: Cluster, command: Command) -> str:
     return (await cluster.run(*command.run)).strip()
 
 
-async def report(stage: Stage, cluster: Cluster, client: Client, command: Command, into: Path) -> Done:
+async def report(stage: Stage, cluster: Cluster, client: Client, command: Command) -> Done:
     """Run the report on every node, show its output while it runs, and fetch what it left. Raises DemoFailed."""
     begun = time.monotonic()
     job = await submit(stage, cluster, command)
@@ -103,11 +103,10 @@ async def report(stage: Stage, cluster: Cluster, client: Client, command: Comman
     seconds = time.monotonic() - begun
     if set(followed) != set(cluster.computes):
         raise DemoFailed(f"the job ran on {', '.join(sorted(followed))} and not on every node")
-    await asyncio.to_thread(into.mkdir)
     stage.command(("bacalhau", "job", "get", job))
-    await cluster.run("job", "get", job, "--output-dir", str(into))
+    await cluster.run("job", "get", job)
     # All nodes call their file the same, so `get` keeps each in a folder of its execution.
-    files = await asyncio.to_thread(lambda: sorted(into.rglob("*.csv")))
+    files = await asyncio.to_thread(lambda: sorted((cluster.home / f"job-{job}").rglob("*.csv")))
     return Done(job, followed, files, seconds)
 
 
