@@ -80,7 +80,6 @@ def an_execution(
         version=job.version,
         partition=partition,
         attempt=attempt,
-        wish=Wish.RUN,
         requester="r1",
         nonce="first",
         job=job,
