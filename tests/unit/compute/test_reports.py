@@ -6,7 +6,7 @@ from bacalhau_nats.compute.reports import Reporter
 from bacalhau_nats.domain.execution import ExecutionState, Reason, Wish
 from bacalhau_nats.domain.facts import observed_key
 from bacalhau_nats.domain.ids import NodeID
-from bacalhau_nats.errors import BusTimeout, Unavailable
+from bacalhau_nats.errors import BusTimeout, Conflict, Unavailable
 from tests.support.builders import Story, a_job, an_execution, seen
 from tests.support.roles import LoopClock, TroubledRecords, virtually
 
@@ -14,6 +14,7 @@ E0 = an_execution(a_job())
 KEY = observed_key(E0.execution_id, "n1")
 _S = ExecutionState
 LOST, SILENT = (BusTimeout("answer lost"), True), (BusTimeout("not stored"), False)
+REFUSED = (Conflict("sent twice, and the second is refused"), True)
 
 
 class Desk:
@@ -64,7 +65,7 @@ async def test_a_first_record_that_is_the_last_is_told_until_it_is_stored(stored
 
 
 @pytest.mark.parametrize(
-    "trouble", [[], [SILENT] * 3, [LOST], [SILENT, LOST], [(Unavailable("no bus"), False)]]
+    "trouble", [[], [SILENT] * 3, [LOST], [SILENT, LOST], [REFUSED], [(Unavailable("no bus"), False)]]
 )
 @virtually
 async def test_a_report_is_stored_once_whatever_becomes_of_the_answers(trouble):
@@ -80,8 +81,9 @@ async def test_a_report_is_stored_once_whatever_becomes_of_the_answers(trouble):
 async def test_when_reading_back_fails_it_is_tried_again():
     desk = Desk()
     revision = await desk.begin()
-    desk.records.trouble, desk.records.reads_fail = [LOST], 2
-    assert await desk.reporter.store(desk.reporter.seen(E0, _S.COMPLETED), revision) == 2
+    desk.records.trouble, desk.records.reads_fail = [REFUSED, REFUSED], 1
+    assert await desk.reporter.store(desk.reporter.seen(E0, _S.PUBLISHING), revision) == 2
+    assert desk.records.reads_fail == 0
 
 
 @virtually
