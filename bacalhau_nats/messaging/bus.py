@@ -296,12 +296,13 @@ async def connect(
     link = Link(servers)
     if creds is not None:
         link.check_credentials(str(creds))
+    named = user or link.user
     options: dict[str, Any] = {
         "token": token,
         "user": user,
         "password": password,
         # Replies to a user come under its own name, so that permissions can keep others from hearing them.
-        "inbox_prefix": f"_INBOX.{encode(user)}" if user else None,
+        "inbox_prefix": f"_INBOX.{encode(named)}" if named else None,
         "user_credentials": str(creds) if creds else None,
         "tls": tls,
         "drain_timeout": drain_timeout,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -82,6 +83,7 @@ class Link:
         self.client = DirectClient()
         self.servers = list(servers)
         self.where = ", ".join(_without_secrets(url) for url in servers)
+        self.user = next((user for url in servers if (user := _user_of(url))), None)
         self.on_lost: Callable[[], None] = _nothing
         self.on_back: Callable[[], None] = _nothing
         self.on_refused: Callable[[str], None] = _ignore
@@ -174,6 +176,12 @@ class Link:
         self.last_error = None
         log.info("connected to NATS again", extra={"action": "bus_reconnected"})
         self.on_back()
+
+
+def _user_of(url: str) -> str:
+    """Name the user in a URL; a word without a password is a token."""
+    parts = urlsplit(url)
+    return unquote(parts.username or "") if parts.password is not None else ""
 
 
 def _without_secrets(url: str) -> str:

@@ -88,7 +88,7 @@ async def test_nobody_gets_in_without_a_password(server):
 async def test_a_node_may_write_its_own_records(node, control):
     records = JetRecords(node)
     for key, record in (
-        (Key(Kind.OBSERVED, "e-1", "node-1"), Observed()),
+        (Key(Kind.OBSERVED, "e-1", "node-1"), Observed(state="running")),
         (Key(Kind.REPORT, "node-1"), NodeReport()),
     ):
         seq = await records.put(key, record)
@@ -98,11 +98,11 @@ async def test_a_node_may_write_its_own_records(node, control):
 @pytest.mark.parametrize(
     ("key", "record"),
     [
-        (Key(Kind.OBSERVED, "e-1", "node-2"), Observed()),
+        (Key(Kind.OBSERVED, "e-1", "node-2"), Observed(state="running")),
         (Key(Kind.REPORT, "node-2"), NodeReport()),
-        (Key(Kind.DESIRED, "e-1", "node-1"), Desired()),
+        (Key(Kind.DESIRED, "e-1", "node-1"), Desired(wish="run")),
         (Key(Kind.MEMBERSHIP, "node-1"), Membership()),
-        (Key(Kind.CONCLUSION, "j-1", "1"), Conclusion()),
+        (Key(Kind.CONCLUSION, "j-1", "1"), Conclusion(state="Completed")),
         (Key(Kind.SPEC, "j-1"), None),
     ],
 )
@@ -129,7 +129,7 @@ async def test_a_node_hears_what_is_wanted_of_it_and_of_nobody_else(node, contro
         await node.client.subscribe(CELL.republished(DESIRED.any(cell=CELL.name, **who)), cb=hear)
     await node.flush()
     for who in ("node-2", "node-1"):
-        await JetRecords(control).put(Key(Kind.DESIRED, f"e-of-{who}", who), Desired())
+        await JetRecords(control).put(Key(Kind.DESIRED, f"e-of-{who}", who), Desired(wish="run"))
     await eventually(lambda: heard)
     await node.flush()
     assert {subject.rpartition(".")[2] for subject in heard} == {"node-1"}
@@ -145,7 +145,7 @@ async def test_a_node_takes_part_in_the_auction_and_answers_questions(node, cont
     assert not await _hears(node, control, OFFER(cell=cell, node="node-2", execution="e"))
     assert not await _hears(control, node, BID(cell=cell, requester="r", execution="e", node="node-2"))
     assert not await _hears(control, node, HEARTBEAT(cell=cell, node="node-2"))
-    assert not await _hears(control, node, ROLL_CALL(cell=cell))
+    assert await _hears(control, node, ROLL_CALL(cell=cell))
 
     async def answer(msg):
         await msg.respond(b"fine")
@@ -154,6 +154,12 @@ async def test_a_node_takes_part_in_the_auction_and_answers_questions(node, cont
     await node.client.subscribe(subject, cb=answer)
     await node.flush()
     assert (await control.request(subject, b"", within=2)).data == b"fine"
+
+
+async def test_a_user_in_the_url_is_a_user_like_one_that_is_given(server, control):
+    url = server.url.replace("nats://", "nats://node-1:n-secret@")
+    async with connect(url, cell=CELL, name="node-1") as bus:
+        await JetRecords(bus).put(Key(Kind.REPORT, "node-1"), NodeReport())
 
 
 async def test_a_node_does_not_hear_the_replies_to_others(node, control):
