@@ -307,6 +307,11 @@ def test_a_lost_node_is_abandoned_first_and_replaced_when_that_is_known():
     assert placement.avoid == {"n0": 1}
 
 
+def test_a_node_that_declined_is_not_avoided():
+    (placement,) = a_case(None, "declined", "lost").plan().place
+    assert (placement.attempt, placement.avoid) == (2, {"n0": 1})
+
+
 def test_a_rejected_node_is_stopped_and_its_work_placed_elsewhere():
     case = a_case(None, "running")
     case.nodes["n0"] = node_now("n0", approved=False)
