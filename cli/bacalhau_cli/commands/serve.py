@@ -105,9 +105,9 @@ def _announcer(data_dir: Path) -> Callable[[Started], None]:
         )
         if api.hostname:
             (data_dir / RUN_FILE).write_text(exports)
-        render.line(
-            f"Ready: node {started.node_id}  API {started.api_url or '-'}  NATS {started.nats_url or '-'}"
-        )
+        scheme, _, rest = started.nats_url.partition("://")
+        nats = f"{scheme}://{rest.rpartition('@')[2]}" if rest else "-"  # without the password that it may hold
+        render.line(f"Ready: node {started.node_id}  API {started.api_url or '-'}  NATS {nats}")
         sys.stdout.flush()
 
     return announce

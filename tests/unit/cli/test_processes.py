@@ -21,7 +21,7 @@ import os, sys, types
 node = types.ModuleType("bacalhau_nats.node")
 
 class Started:
-    node_id, nats_url = "n-1", "nats://127.0.0.1:4222"
+    node_id, nats_url = "n-1", "nats://user:secret@127.0.0.1:4222"
     api_url = "http://127.0.0.1:1234"
 
 async def run(settings, *, orchestrator, compute, name, stop, ready):
