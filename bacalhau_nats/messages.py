@@ -78,7 +78,7 @@ class WantedExecution(Model):
     """One execution that is wanted of a node, with what the node itself last reported of it."""
 
     seq: int = 0  # of the desired record
-    desired: Desired = Desired()
+    desired: Desired
     observed_seq: int = 0  # 0: it never reported
     observed: Observed | None = None
 
@@ -107,7 +107,7 @@ class LogChunk(Model):
     """
 
     execution_id: ExecutionID = ExecutionID("")
-    stream: str = "stdout"
+    stream: str
     offset: int = 0
     time: int = 0  # unix nanoseconds, the node's clock
     text: str = ""

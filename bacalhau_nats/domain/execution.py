@@ -116,7 +116,7 @@ class Desired(Model):
     version: int = 1
     partition: int = 0
     attempt: int = 0
-    wish: Wish = Wish.RUN
+    wish: Wish  # no default: what is wanted is always on the wire, for those who read it
     message: str = ""
     bid_id: str = ""
     requester: str = ""
@@ -134,7 +134,7 @@ class Observed(Model):
     job_id: JobID = JobID("")
     node_id: NodeID = NodeID("")
     instance: str = ""
-    state: ExecutionState = ExecutionState.RUNNING
+    state: ExecutionState  # no default, as above
     reason: Reason = Reason.NONE
     message: str = ""
     hint: str = ""

@@ -52,7 +52,7 @@ class Conclusion(Model):
 
     job_id: JobID = JobID("")
     version: int = 1
-    state: JobState = JobState.COMPLETED
+    state: JobState  # no default: always on the wire
     message: str = ""
     topic: str = "Scheduling"  # where the cause arose, for the history
     details: dict[str, str] = Field(default_factory=dict)

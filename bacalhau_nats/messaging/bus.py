@@ -11,13 +11,14 @@ other. Bulky traffic gets a connection of its own, by connecting another Bus.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -65,7 +66,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Say whether the connection is up right now."""
+        """Say whether the connection is up."""
         return self.client.is_connected
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -164,53 +165,32 @@ class Bus:
     # --- hear and answer --------------------------------------------------------------------------
 
     async def subscribe(self, subject: str, types: Iterable[type[M]], handler: Handler[M]) -> Subscription:
-        """Hear models. What cannot be read is logged and dropped; a handler that fails is logged."""
+        """Hear models, as `listen` hears messages. What cannot be read is logged and dropped."""
         allowed = codec.by_name(*types)
 
-        def receive(msg: Msg) -> Awaitable[None] | None:
-            try:
-                model = codec.decode(msg.data, msg.headers, allowed)
-            except codec.MalformedMessage as malformed:
-                codec.log_dropped(msg.subject, malformed)
-                return None
-            return handler(model)
+        async def receive(msg: Msg) -> None:
+            model = codec.read(msg.subject, msg.data, msg.headers, allowed)
+            if model is not None:
+                await cast("Awaitable[None]", handler(model))
 
-        return await self.listen(subject, receive)
-
-    async def subscribe_directly(
-        self, subject: str, types: Iterable[type[M]], handler: Callable[[M], None]
-    ) -> Subscription:
-        """Hear models with a plain, quick function, called as each message is read."""
-        allowed = codec.by_name(*types)
-
-        def receive(msg: Msg) -> None:
-            try:
-                model = codec.decode(msg.data, msg.headers, allowed)
-            except codec.MalformedMessage as malformed:
-                codec.log_dropped(msg.subject, malformed)
-            else:
+        def receive_now(msg: Msg) -> None:
+            model = codec.read(msg.subject, msg.data, msg.headers, allowed)
+            if model is not None:
                 handler(model)
 
-        return await self.listen_directly(subject, receive)
+        return await self.listen(subject, receive if inspect.iscoroutinefunction(handler) else receive_now)
 
     async def listen(self, subject: str, handler: MsgHandler) -> Subscription:
-        """Hear raw messages, one at a time."""
+        """Hear raw messages, one at a time. A plain function is called as each is read, so it must be quick."""
 
         async def receive(msg: Msg) -> None:
             pending = handler(msg)
             if pending is not None:
                 await pending
 
-        return await self.client.subscribe(subject, cb=receive)
-
-    async def listen_directly(self, subject: str, handler: Callable[[Msg], None]) -> Subscription:
-        """Hear raw messages with a plain, quick function, called as each message is read."""
-
-        async def never(msg: Msg) -> None:
-            handler(msg)
-
-        subscription = await self.client.subscribe(subject, cb=never)
-        self.client.direct[subscription._id] = handler  # noqa: SLF001 - nats-py has no public name for it
+        subscription = await self.client.subscribe(subject, cb=receive)
+        if not inspect.iscoroutinefunction(handler):
+            self.client.direct[subscription._id] = handler  # noqa: SLF001 - nats-py has no public name for it
         return subscription
 
     @asynccontextmanager
@@ -234,7 +214,7 @@ class Bus:
 
     async def start(self) -> None:
         """Open the shared reply subscription."""
-        await self.listen_directly(self._inbox + "*", self._on_reply)
+        await self.listen(self._inbox + "*", self._on_reply)
 
     def _on_reply(self, msg: Msg) -> None:
         receive = self._waiting.get(msg.subject.rpartition(".")[2])
@@ -292,8 +272,7 @@ async def connect(
     ``name`` is what `nats server report connections` shows. Raises Unavailable when no server answers
     within ``timeout`` seconds, Forbidden when it refuses us, and UnsupportedServer when it is too old.
     """
-    servers = [urls] if isinstance(urls, str) else list(urls)
-    link = Link(servers)
+    link = Link([urls] if isinstance(urls, str) else list(urls))
     if creds is not None:
         link.check_credentials(str(creds))
     named = user or link.user
@@ -301,14 +280,15 @@ async def connect(
         "token": token,
         "user": user,
         "password": password,
-        # Replies to a user come under its own name, so that permissions can keep others from hearing them.
+        # Under the user's own name, so that permissions can keep others from hearing the replies.
         "inbox_prefix": f"_INBOX.{encode(named)}" if named else None,
         "user_credentials": str(creds) if creds else None,
         "tls": tls,
         "drain_timeout": drain_timeout,
     }
+    given = {key: value for key, value in options.items() if value is not None}
     try:
-        await link.open(name, timeout, {key: value for key, value in options.items() if value is not None})
+        await link.open(name, timeout, given)
         bus = Bus(link.client, cell)
         await bus.start()
         link.on_lost, link.on_back, link.on_refused = bus.lost, bus.back, bus.refused

@@ -76,6 +76,17 @@ def decode(payload: bytes, headers: Headers | None, types: Mapping[str, type[M]]
         raise MalformedMessage(f"{name}{'.' if where else ''}{where}: {first['msg']}") from error
 
 
+def read(
+    subject: str, payload: bytes, headers: Mapping[str, str] | None, types: Mapping[str, type[M]]
+) -> M | None:
+    """Read a model from the wire; None, and a line in the log, when it cannot be read."""
+    try:
+        return decode(payload, headers, types)
+    except MalformedMessage as malformed:
+        log_dropped(subject, malformed)
+        return None
+
+
 def log_dropped(subject: str, why: object) -> None:
     """Log a message that could not be read; it is dropped."""
     log.warning("dropped a malformed message on %s: %s", subject, why, extra={"action": "message_dropped"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, RunOutput
+from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, RunOutput, Wish
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.job import Alias, Conclusion, JobState, Waiting
 from bacalhau_nats.domain.model import Model
@@ -43,6 +43,7 @@ EXAMPLES: dict[str, Model] = {
             job_id=_JOB, state=JobState.FAILED, message="3 of 3 attempts failed", requester=_REQUESTER
         ),
         Desired(
+            wish=Wish.RUN,
             execution_id=_EXECUTION,
             job_id=_JOB,
             node_id=_NODE,
@@ -70,7 +71,7 @@ EXAMPLES: dict[str, Model] = {
         NodeStatus(node_id=_NODE, instance=_INSTANCE, version="0.1.0", roles=("compute",), free=_FREE),
         RollCall(requester=_REQUESTER),
         Nudge(job_id=_JOB, seq=17, cause="submitted"),
-        LogChunk(execution_id=_EXECUTION, time=1_763_971_201_000_000_000, text="hello\n"),
+        LogChunk(execution_id=_EXECUTION, stream="stdout", time=1_763_971_201_000_000_000, text="hello\n"),
     )
 }
 """One message of each type; a model left at its defaults shows an empty object."""

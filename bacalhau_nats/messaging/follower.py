@@ -91,7 +91,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        subscription = await self._bus.listen_directly(FACT.any(cell=self._bus.cell.name), self._hear)
+        subscription = await self._bus.listen(FACT.any(cell=self._bus.cell.name), self._hear)
         forget = self._bus.on_reconnect(self._reconnected)
         try:
             while True:
@@ -254,4 +254,4 @@ async def follow_desired(bus: Bus, node: str, handler: Apply) -> Subscription:
         if fact is not None:
             handler(fact)
 
-    return await bus.listen_directly(bus.cell.republished(DESIRED.any(cell=bus.cell.name, node=node)), hear)
+    return await bus.listen(bus.cell.republished(DESIRED.any(cell=bus.cell.name, node=node)), hear)

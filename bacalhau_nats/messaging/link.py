@@ -38,7 +38,7 @@ class DirectClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self.direct: dict[int, Callable[[Msg], None]] = {}
+        self.direct: dict[int, Callable[[Msg], object]] = {}
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         handler = self.direct.get(sid)

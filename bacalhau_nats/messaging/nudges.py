@@ -112,7 +112,7 @@ class Nudges:
         """Take nudges as they come, at most ``max_in_flight`` at a time without an `ack` or `later`."""
         self._max_in_flight = max_in_flight
         inbox = self.bus.client.new_inbox()
-        subscription = await self.bus.listen_directly(inbox, self._receive)
+        subscription = await self.bus.listen(inbox, self._receive)
         forget = self.bus.on_reconnect(self._reconnected)
         try:
             while True:

@@ -63,9 +63,7 @@ class Outlook:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Follow while the context is open; entered once the view is up to date."""
-        beats = await self._bus.subscribe_directly(
-            HEARTBEAT.any(cell=self._bus.cell.name), (Heartbeat,), self._beat
-        )
+        beats = await self._bus.subscribe(HEARTBEAT.any(cell=self._bus.cell.name), (Heartbeat,), self._beat)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._follower.run(), name="follow facts"),

@@ -182,6 +182,7 @@ class GatewayWorld:
         spec = job.spec
         execution = execution_id(job_id, spec.nonce, spec.version, "0", attempt)
         desired = Desired(
+            wish=Wish.RUN,
             execution_id=execution,
             job_id=job_id,
             node_id=node,

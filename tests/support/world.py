@@ -396,6 +396,7 @@ class Work:
     def _ended(self, desired: Desired) -> Observed:
         rng, trouble = self.world.rng, self.world.trouble
         seen = Observed(
+            state=ExecutionState.RUNNING,
             execution_id=desired.execution_id, job_id=desired.job_id, node_id=self.node, instance=self.p.instance,
             nonce=f"{self.p.instance}-{rng.random()}",
         )  # fmt: skip

@@ -74,7 +74,7 @@ async def _race(bus: Bus, other: Bus) -> None:
     for number in range(100):
         answers = await asyncio.gather(
             *(
-                records.create(desired_key(f"e{number}", node), Desired(nonce=node))
+                records.create(desired_key(f"e{number}", node), Desired(wish="run", nonce=node))
                 for records, node in ((one, "a"), (two, "b"), (one, "c"))
             ),
             return_exceptions=True,

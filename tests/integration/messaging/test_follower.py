@@ -86,7 +86,7 @@ async def test_a_refused_write_is_not_heard(bus: Bus, other_bus: Bus, cell: Cell
         await bus.listen(cell.fence_of("e"), heard_writes.append)
         await bus.flush()
         answers = await asyncio.gather(
-            *(records.create(desired_key("e", node), Desired(node_id=node, nonce=node)) for node in "abc"),
+            *(records.create(desired_key("e", node), Desired(wish="run", node_id=node, nonce=node)) for node in "abc"),
             return_exceptions=True,
         )
         await eventually(lambda: len(heard_writes) == 3)
@@ -227,8 +227,8 @@ async def test_a_node_hears_what_is_wanted_of_it_and_nothing_else(
     await bus.flush()
     records = JetRecords(other_bus)
     mine, other = desired_key("e1", "host.example.com"), desired_key("e2", "b")
-    seq = await records.create(mine, Desired(nonce="1"))
-    await records.create(other, Desired(nonce="2"))
+    seq = await records.create(mine, Desired(wish="run", nonce="1"))
+    await records.create(other, Desired(wish="run", nonce="2"))
     await records.put(report_key("b"), NodeReport())
     await bus.client.publish(cell.republished(cell.of_key(mine)), b"garbage")
     stop = Desired(nonce="3", wish=Wish.STOP)

@@ -218,7 +218,7 @@ async def test_a_server_restart_loses_and_doubles_nothing(bus, server):
 async def test_a_follower_that_missed_chunks_reads_them_back(bus):
     """The live subject alone is not enough: what a follower did not hear is refilled by offset."""
     ended, got = asyncio.Event(), []
-    chunks = [LogChunk(execution_id="e", offset=3 * n, text=f"{n:02}\n") for n in range(5)]
+    chunks = [LogChunk(execution_id="e", stream="stdout", offset=3 * n, text=f"{n:02}\n") for n in range(5)]
     subject = LOG(cell="test", job="j", execution="e", stream="stdout")
     log = LogWriter(bus, "j", "e")
     await log.write("stdout", b"00\n")

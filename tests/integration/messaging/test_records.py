@@ -58,9 +58,9 @@ async def test_a_write_whose_answer_was_lost_is_known_to_be_ours(bus: Bus, monke
 async def test_a_placement_whose_answer_was_lost_is_known_to_be_ours(bus: Bus, monkeypatch):
     LostAnswers(bus, monkeypatch, lose=2)
     records = JetRecords(bus)
-    assert await records.create(desired_key("e", "a"), Desired(nonce="mine")) == 1
+    assert await records.create(desired_key("e", "a"), Desired(wish="run", nonce="mine")) == 1
     with pytest.raises(Conflict):
-        await records.create(desired_key("e", "b"), Desired(nonce="mine"))
+        await records.create(desired_key("e", "b"), Desired(wish="run", nonce="mine"))
 
 
 async def test_the_same_content_of_another_writer_is_a_conflict(bus: Bus):

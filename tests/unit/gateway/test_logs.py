@@ -108,7 +108,7 @@ async def test_tail_of_what_has_ended_is_empty():
 
 async def test_tail_of_what_runs_leaves_out_what_was_printed_before():
     world, _, one = await a_job_with_output(("stdout", "old\n"))
-    world.chunks.append(LogChunk(execution_id=one.id, text="new\n", time=2**62))
+    world.chunks.append(LogChunk(execution_id=one.id, stream="stdout", text="new\n", time=2**62))
     assert (await logs(world, "a", tail="1", follow="1")).lines == [(1, "new\n")]
 
 
@@ -142,7 +142,7 @@ async def test_a_client_that_leaves_ends_the_stream():
     async def endless(job_id, execution_ids, *, follow):
         assert follow
         try:
-            yield LogChunk(execution_id=one.id, text="first\n")
+            yield LogChunk(execution_id=one.id, stream="stdout", text="first\n")
             await asyncio.sleep(60)
         finally:
             ended.set()
