@@ -105,8 +105,9 @@ def _announcer(data_dir: Path) -> Callable[[Started], None]:
         )
         if api.hostname:
             (data_dir / RUN_FILE).write_text(exports)
+        # Without the password that the URL may hold.
         scheme, _, rest = started.nats_url.partition("://")
-        nats = f"{scheme}://{rest.rpartition('@')[2]}" if rest else "-"  # without the password that it may hold
+        nats = f"{scheme}://{rest.rpartition('@')[2]}" if rest else "-"
         render.line(f"Ready: node {started.node_id}  API {started.api_url or '-'}  NATS {nats}")
         sys.stdout.flush()
 
