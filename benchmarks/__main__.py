@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +21,12 @@ from benchmarks.stand import BenchmarkFailed
 _NAMES = [*FIGURES, "all"]
 
 
-@click.group(help=__doc__)
-def main() -> None:
-    """Hold the commands."""
+@click.group(help=__doc__, invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Run every figure when none is named."""
+    if context.invoked_subcommand is None:
+        sys.exit(_run(list(FIGURES), "table", None, quick=False, strict=False))
 
 
 def _command(name: str, text: str) -> click.Command:
@@ -67,6 +71,9 @@ def _run(names: Sequence[str], output: str, markdown: Path | None, *, quick: boo
     for name in names:
         try:
             results[name] = uvloop.run(_bounded(name, Scale(quick=quick)))
+        except asyncio.CancelledError:
+            console.print("stopped")
+            return 130
         except (BenchmarkFailed, TimeoutError, ValueError, OSError) as error:
             failed[name] = f"{type(error).__name__}: {error}"
             console.print(f"[red]{name} failed:[/] {failed[name]}", markup=True, highlight=False)
@@ -84,6 +91,10 @@ def _run(names: Sequence[str], output: str, markdown: Path | None, *, quick: boo
 
 
 async def _bounded(name: str, scale: Scale) -> list[Measure]:
+    task = asyncio.current_task()
+    assert task is not None
+    # Ended by `timeout` or a CI runner, it still ends its nodes and removes their data.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with asyncio.timeout(60 * MINUTES.get(name, MOST_MINUTES)):
         return await FIGURES[name](scale)
 

@@ -11,7 +11,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import uvloop
@@ -62,11 +64,18 @@ async def rate(asked: dict[str, Any], ear: Ear) -> dict[str, Any]:
     return {
         "submit_seconds": submitted - begin,
         "seconds": max(ear.ended.values()) - begin,
+        "silence": longest_silence([begin, *ear.ended.values()]),
         "states": dict(ear.states),
         "accepted": [log.accepted[job] - log.sent[job] for job in log.sent],
         "ended": [ear.ended[job] - log.sent[job] for job in log.sent],
         "cpu": time.process_time() - cpu,
     }
+
+
+def longest_silence(times: Sequence[float]) -> float:
+    """Give the longest time in which no job ended: a rate alone hides that everything stood still."""
+    ordered = sorted(times)
+    return max((late - early for early, late in pairwise(ordered)), default=0.0)
 
 
 async def one_by_one(asked: dict[str, Any], ear: Ear) -> dict[str, Any]:

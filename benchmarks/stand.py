@@ -30,7 +30,7 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 
-class BenchmarkFailed(Exception):  # noqa: N818 - reads as what happened
+class BenchmarkFailed(Exception):
     """A node or a load generator did not do what the figure needs; says which, and its last lines."""
 
 

@@ -12,6 +12,7 @@ from benchmarks.stand import BenchmarkFailed, Node, Stand, run_load
 
 _AIM = 300.0
 _WITHIN = 120.0
+_STILL = 1.0  # seconds in which no job ends although jobs wait
 
 
 async def measure(scale: Scale) -> list[Measure]:
@@ -65,7 +66,8 @@ async def _run(
             "jobs/s",
             at_least=aim,
             note=f"CPU ms a job: {cpu}; accepted {count / answer['submit_seconds']:.0f}/s; ended after p50 {ended:.3f} s",
-        )
+        ),
+        Measure(f"{title}: longest time without an end", answer["silence"], "s", at_most=_STILL),
     ]
 
 
