@@ -16,7 +16,11 @@ async def test_a_node_that_may_do_little_does_its_work(command: Path, tmp_path: 
     assert _STORE in shipped
     conf = tmp_path / "nats.conf"
     conf.write_text(shipped.replace(_STORE, str(tmp_path / "store")))
-    passwords = {"BACALHAU_CONTROL_PASSWORD": "c-secret", "BACALHAU_NODE_1_PASSWORD": "n-secret"}
+    passwords = {
+        "BACALHAU_CONTROL_PASSWORD": "c-secret",
+        "BACALHAU_NODE_1_PASSWORD": "n-secret",
+        "BACALHAU_NODE_2_PASSWORD": "o-secret",
+    }
     async with NatsServer(conf=conf, env=passwords) as server:
 
         def url(user: str, password: str) -> str:

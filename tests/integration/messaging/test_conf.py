@@ -32,7 +32,11 @@ from tests.support.waiting import eventually
 
 CONF = Path(__file__).parents[3] / "nats.conf"
 CELL = Cell("main")
-PASSWORDS = {"BACALHAU_CONTROL_PASSWORD": "c-secret", "BACALHAU_NODE_1_PASSWORD": "n-secret"}
+PASSWORDS = {
+    "BACALHAU_CONTROL_PASSWORD": "c-secret",
+    "BACALHAU_NODE_1_PASSWORD": "n-secret",
+    "BACALHAU_NODE_2_PASSWORD": "o-secret",
+}
 STORE = "/var/lib/bacalhau/nats"
 MIB = 1024 * 1024
 
@@ -193,3 +197,16 @@ def test_the_shipped_file_syncs_each_write_and_listens_on_loopback():
     text = CONF.read_text()
     assert "\n  sync_interval: always\n" in text
     assert '\nhost: "127.0.0.1"' in text
+
+
+def test_both_nodes_of_the_shipped_file_may_do_the_same():
+    first, second = (_block(CONF.read_text(), name) for name in ("node-1", "node-2"))
+    assert len(first) > 20
+    assert [word.replace("node-1", "node-2") for word in first] == second
+
+
+def _block(text: str, user: str) -> list[str]:
+    """Give the subjects of a user, as written."""
+    block = text.partition(f"user: {user}\n")[2].partition("allow_responses")[0]
+    lines = [line.strip() for line in block.splitlines()]
+    return [line.split('"')[1] for line in lines if line.startswith('"')]
