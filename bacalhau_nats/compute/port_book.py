@@ -24,7 +24,8 @@ class PortBook:
         """Take a port of this machine for each named port. Raises WorkFailed (reason ENGINE), taking none."""
         given: dict[str, int] = {}
         try:
-            for port in network.ports:
+            # Those that ask for one certain port come first, lest another is given it.
+            for port in sorted(network.ports, key=lambda port: port.static == 0):
                 given[port.name] = self._static(port.static) if port.static else self._dynamic()
                 self._taken[given[port.name]] = execution
         except WorkFailed:

@@ -15,6 +15,7 @@ from bacalhau_nats.domain.execution import ExecutionState, Reason
 from bacalhau_nats.domain.jobview import ExecutionView
 
 _SECOND = 1_000_000_000
+_PATIENCE = 3  # declined assignments in a row that are tried again without a pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ class Retry:
 
 
 def lost(execution: ExecutionView) -> bool:
-    """Say whether the attempt ended through its node's fault."""
+    """Say whether the attempt ended through no fault of the job: its node went away, or it was taken back."""
     observed = execution.observed
-    return execution.state is ExecutionState.LOST or (
+    return execution.state in (ExecutionState.LOST, ExecutionState.CANCELLED) or (
         execution.state is ExecutionState.FAILED
         and observed is not None
         and observed.reason is Reason.LOST_AT_RESTART
@@ -62,6 +63,10 @@ def counts(execution: ExecutionView) -> bool:
 def decide(ended: Sequence[ExecutionView], policy: RetryPolicy, now: float, *, endless: bool) -> Retry:
     """Decide from the ended attempts of one slot, oldest first. An endless job never gives up on exits."""
     tries = [e for e in ended if counts(e)]
+    declines = len(ended) - max((n for n, e in enumerate(ended, 1) if counts(e)), default=0)
+    if declines >= _PATIENCE:
+        # A node that bids and then has no room after all must not be asked as fast as auctions run.
+        return _not_before(ended[-1], policy, declines - _PATIENCE, now)
     faults = [e for e in tries if not lost(e)]
     if not tries:
         return Retry(Answer.NOW)
@@ -74,8 +79,12 @@ def decide(ended: Sequence[ExecutionView], policy: RetryPolicy, now: float, *, e
         return Retry(Answer.NEVER, cause=faults[-1])
     if not faults or lost(tries[-1]):
         return Retry(Answer.NOW)
-    pause = min(policy.backoff_limit, policy.backoff * 2 ** min(len(faults) - 1, 16))
-    at = faults[-1].modified / _SECOND + pause
+    return _not_before(faults[-1], policy, len(faults) - 1, now)
+
+
+def _not_before(last: ExecutionView, policy: RetryPolicy, doublings: int, now: float) -> Retry:
+    pause = min(policy.backoff_limit, policy.backoff * 2 ** min(doublings, 16))
+    at = last.modified / _SECOND + pause
     return Retry(Answer.NOW) if at <= now else Retry(Answer.LATER, at=at)
 
 

@@ -81,6 +81,8 @@ class Auction:
         self._roster.amount(answer.node_id, answer.free, answer.tick)
         asked = self._asked.get(answer.execution_id)
         if isinstance(answer, Bid):
+            if asked is not None and any(bid.bid_id == answer.bid_id for bid in asked.bids):
+                return  # the winner's own bid, delivered twice
             if asked is None or answer.node_id not in asked.waiting or asked.bids:
                 self.withdraw(answer.node_id, answer.execution_id)
                 return

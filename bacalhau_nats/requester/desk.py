@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bacalhau_nats.domain.facts import Fact
@@ -27,13 +28,14 @@ from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import NodeNow, Policy
 from bacalhau_nats.domain.view import NodeView, View
 from bacalhau_nats.errors import Unavailable
-from bacalhau_nats.messages import Bid, Decline, Nudge, Offer, Wanted, WantedExecution, WhatShouldIDo
+from bacalhau_nats.messages import Bid, Decline, Nudge, Offer, Wanted, WhatShouldIDo
 from bacalhau_nats.ports import Clock, Records, RequesterBus, Sight
 from bacalhau_nats.requester.auction import Auction
 from bacalhau_nats.requester.due import Due, due
 from bacalhau_nats.requester.evaluate import Evaluator, Look
 from bacalhau_nats.requester.line import Waiter, WaitingLine
 from bacalhau_nats.requester.queued import note_waiting
+from bacalhau_nats.requester.wanted import wanted_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Desk:
         self._withdrawn: list[tuple[NodeID, ExecutionID]] = []
         self._outgoing = asyncio.Event()
         self._dirty: dict[JobID, float] = {}
-        self._looking: dict[JobID, bool] = {}  # True: look again when done
+        self._looking: dict[JobID, int | None] = {}  # a number: look again, when the view is there
         self._alive: set[NodeID] = set()
         self._last_tick = clock.monotonic()
         self._last_sweep = clock.monotonic()
@@ -94,54 +96,41 @@ class Desk:
             self._job_changed(fact, changed)
 
     def on_beat(self, beat: Heartbeat) -> None:
-        """Take a heartbeat; room that has grown wakes the head of the line."""
-        now = self._clock.monotonic()
-        grown = self._roster.hear(beat, now)
-        if beat.role is not NodeRole.COMPUTE or not grown:
+        """Take a heartbeat; room on the node wakes the head of the line."""
+        self._roster.hear(beat, self._clock.monotonic())
+        if beat.role is not NodeRole.COMPUTE:
             return
         if beat.node_id not in self._alive:
             self._alive.add(beat.node_id)
             self._node_changed(beat.node_id)
-        for job_id in self.line.wake(beat.node_id, self._roster.free(beat.node_id), now):
-            self._nudge(job_id, 0, "room")
+        self._wake(beat.node_id)
 
     def on_answer(self, answer: Bid | Decline) -> None:
         """Take a bid or a decline."""
         self.auction.on_answer(answer)
 
     def wanted(self, question: WhatShouldIDo) -> Wanted:
-        """Answer a node's "what should I be doing?" with the sequence up to which the answer is true."""
-        executions = []
-        for execution in self._view.wanted_of(question.node_id):
-            job = self._view.unfinished.get(execution.desired.job_id)
-            spec = job.versions.get(execution.version) if job else None
-            executions.append(
-                WantedExecution(
-                    seq=execution.desired_seq,
-                    desired=execution.desired.but(job=spec),
-                    observed_seq=execution.observed_seq,
-                    observed=execution.observed,
-                )
-            )
-        return Wanted(seq=self._view.seq, executions=tuple(executions))
+        """Answer a node's "what should I be doing?"."""
+        return wanted_of(self._view, question.node_id)
 
     async def on_nudge(self, nudge: Nudge) -> float | None:
         """Look at a job; give in how many seconds to look again, None when nothing is due by itself."""
         job_id = nudge.job_id
         if job_id in self._looking:
-            self._looking[job_id] = True
+            self._looking[job_id] = max(nudge.seq, self._looking[job_id] or 0)
             return None
-        self._looking[job_id] = False
+        next_seq: int | None = nudge.seq
+        again: float | None = None
         try:
-            if not await self._sight.reached(nudge.seq, _VIEW_PATIENCE):
-                return _OVERDUE
-            while True:
+            while next_seq is not None:
+                self._looking[job_id] = None
+                if not await self._sight.reached(next_seq, _VIEW_PATIENCE):
+                    return _OVERDUE
                 again = await self._look(job_id)
-                if not self._looking[job_id]:
-                    return again
-                self._looking[job_id] = False
+                next_seq = self._looking[job_id]
         finally:
             del self._looking[job_id]
+        return again
 
     # --- one look --------------------------------------------------------------------------------------
 
@@ -151,20 +140,34 @@ class Desk:
         if job is None or not job.known or job.settled:
             self.line.leave(job_id)
             return None
-        look = await self._evaluator.look(job, self.nodes_now(job), self._settings.policy)
-        self._line_up(job, look)
+        nodes = self.nodes_now(job)
+        look = await self._evaluator.look(job, nodes, self._settings.policy)
+        self._line_up(job, nodes, look)
         if look.seq:
             await self._sight.reached(look.seq, _VIEW_PATIENCE)
         return None if look.again is None else max(0.0, look.again - self._clock.now())
 
-    def _line_up(self, job: JobView, look: Look) -> None:
+    def _line_up(self, job: JobView, nodes: Mapping[NodeID, NodeNow], look: Look) -> None:
         spec = job.spec
         if not look.missing and not look.waits_for_node:
-            self.line.leave(job.id)
+            served = self.line.leave(job.id)
+            if served is not None:
+                self._wake(served)  # it was counted as using that node's room until now
             return
+        wanted = {p.node for p in look.missing}
+        useless = look.useless if None in wanted or not wanted else frozenset(nodes) - wanted
         needs = parse(spec.task.resources)
-        waiter = Waiter(job.id, needs, len(look.missing), self._clock.monotonic(), look.reasons)
+        waiter = Waiter(
+            job.id, needs, len(look.missing), self._clock.monotonic(), look.reasons, frozenset(useless)
+        )
         self.line.join(waiter, spec.priority, spec.submitted)
+
+    def _wake(self, node_id: NodeID) -> None:
+        """Wake the first in the line whom the node has room for."""
+        if len(self.line):
+            now = self._clock.monotonic()
+            for job_id in self.line.wake(node_id, self._roster.free(node_id), now):
+                self._nudge(job_id, 0, "room")
 
     def nodes_now(self, job: JobView | None = None) -> dict[NodeID, NodeNow]:
         """Describe every compute node as it is at this moment, for one job."""
@@ -206,15 +209,14 @@ class Desk:
     def _node_changed(self, node_id: NodeID) -> None:
         """A node came, went or changed: jobs that run there, wait for one, or run everywhere are due."""
         jobs = {e.desired.job_id for e in self._view.wanted_of(node_id)}
+        self.line.reconsider(node_id)
         jobs |= {w.job_id for w in self.line.everybody() if w.missing == 0}
         jobs |= {
             j.id for j in self._view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over
         }
         for job_id in jobs:
             self._nudge(job_id, 0, "node")
-        room = self._roster.free(node_id)
-        for job_id in self.line.wake(node_id, room, self._clock.monotonic()):
-            self._nudge(job_id, 0, "node")
+        self._wake(node_id)
 
     def _nudge(self, job_id: JobID, seq: int, cause: str) -> None:
         known = self._due.get(job_id)
@@ -253,6 +255,8 @@ class Desk:
         for job_id in [j for j, at in self._dirty.items() if at <= now]:
             del self._dirty[job_id]
             self._nudge(job_id, 0, "overdue")
+        for node_id in self._alive:
+            self._wake(node_id)  # a job may have joined the line just after the last news of room
         for waiter in self.line.everybody():
             if now - waiter.since >= _OVERDUE:
                 await self._note(waiter)

@@ -34,13 +34,14 @@ _UNSURE = 1.0  # seconds until a job is looked at again after an answer was lost
 class Look:
     """What a look at a job came to.
 
-    ``again``: unix seconds. ``missing``: placements that found no node, with each node's reason.
+    ``again``: unix seconds. ``useless``: nodes that could never run the job. ``missing``: placements that found no node, with each node's reason.
     ``seq``: the newest write of this look, for the view to reach before the next one.
     """
 
     again: float | None = None
     missing: list[Placement] = field(default_factory=list)
     waits_for_node: bool = False
+    useless: frozenset[NodeID] = frozenset()
     reasons: dict[NodeID, str] = field(default_factory=dict)
     seq: int = 0
 
@@ -62,6 +63,7 @@ class Evaluator:
         spec = job.spec  # the plan is for this one; the job may move on while it is carried out
         plan = reconcile(job, nodes, self._clock.now(), policy)
         result = Look(again=plan.look_again, reasons=dict(plan.unsuitable))
+        result.useless = frozenset(plan.unsuitable)
         result.waits_for_node = bool(plan.unsuitable) and not plan.place and plan.conclude is None
         await self._end(plan.abandon, Wish.ABANDONED, result)
         await self._end(plan.stop, Wish.STOP, result)

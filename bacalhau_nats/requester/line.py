@@ -1,7 +1,8 @@
 """Jobs that wait for capacity, in the order they will be served. Pure.
 
-Nobody polls: when a node says that it has more room, the first jobs that fit into that room are woken,
-not all of them. A job that was woken a moment ago is passed over, so the next beat wakes the next one.
+Nobody polls: whenever a node tells what it has free, and whenever a job leaves the line, the first jobs
+that fit into that room are woken, not all of them. One that was woken a moment ago and is still in the
+line will take its part of the room, so the next news wakes the next one.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ _LOOK_AT_MOST = 64  # waiters that do not fit are passed over, but not without e
 
 @dataclass(slots=True)
 class Waiter:
-    """One job in the line: what one execution of it needs, and how many wait for a place."""
+    """One job in the line: what one execution needs, how many wait, and which nodes are no use to it."""
 
     job_id: JobID
     needs: Resources
     missing: int
     since: float
     reasons: dict[NodeID, str] = field(default_factory=dict)
+    useless: frozenset[NodeID] = frozenset()
     woken: float = float("-inf")
     woken_for: NodeID | None = None
 
@@ -46,11 +48,18 @@ class WaitingLine:
         insort(self._order, place)
         self._waiters[waiter.job_id] = (place, waiter)
 
-    def leave(self, job_id: JobID) -> None:
-        """Take a job out of the line."""
+    def leave(self, job_id: JobID) -> NodeID | None:
+        """Take a job out of the line; give the node whose room it had been woken for, if any."""
         old = self._waiters.pop(job_id, None)
-        if old is not None:
-            self._drop(old[0])
+        if old is None:
+            return None
+        self._drop(old[0])
+        return old[1].woken_for
+
+    def reconsider(self, node: NodeID) -> None:
+        """Forget that a node was no use to anybody: it has changed."""
+        for _, waiter in self._waiters.values():
+            waiter.useless -= {node}
 
     def _drop(self, place: tuple[int, int, JobID]) -> None:
         at = bisect_left(self._order, place)
@@ -73,7 +82,7 @@ class WaitingLine:
                     break
             elif waiter.woken_for != node:
                 continue
-            if not waiter.needs.fits_in(room):
+            if node in waiter.useless or not waiter.needs.fits_in(room):
                 continue
             if not recent:
                 waiter.woken, waiter.woken_for = now, node

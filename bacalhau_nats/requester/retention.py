@@ -86,7 +86,7 @@ class Retention:
         for job_id in self._overdue() if self.keep else ():
             purged += await self._purge(job_id)
         for orphan in [j for j in self.view.unfinished.values() if not j.known and self._old(j)]:
-            await self.records.purge_rest(orphan.id, orphan.executions)
+            await self._purge_rest(orphan)
             self.view.unfinished.pop(orphan.id, None)
         await self._sweep_blobs()
         if purged:
@@ -114,12 +114,16 @@ class Retention:
             await self.records.purge(spec_key(job_id), job.spec_seq, remember=_REMEMBER)
         except Conflict:
             return False  # it was updated meanwhile, or another requester is at it
-        await self.records.purge_rest(job_id, job.executions)
+        await self._purge_rest(job)
+        return True
+
+    async def _purge_rest(self, job: JobView) -> None:
+        """Remove results first: as long as records of the job lie there, somebody will come back for them."""
         for execution in job.executions.values():
             result = execution.observed.result if execution.observed else None
             if result is not None and result.kind == BUS_PUBLISHER:
                 await self.results.delete(str(result.param("Key", "")))
-        return True
+        await self.records.purge_rest(job.id, job.executions)
 
     async def _sweep_blobs(self) -> None:
         old = {name for name, age in (await self.blobs.ages()).items() if age > _YOUNG}

@@ -99,7 +99,7 @@ class RequesterService:
         bus, cell = self._bus, self._bus.cell.name
         self._outlook.listen(self.desk.on_fact, self.desk.on_beat)
         answers: tuple[type[Model], ...] = (Bid, Decline)
-        bids = await bus.subscribe_directly(BID.any(cell=cell, requester=self._me), answers, self._on_answer)
+        bids = await bus.subscribe(BID.any(cell=cell, requester=self._me), answers, self._on_answer)
         forget = bus.on_reconnect(self._awake.set)
         endpoints = (
             Endpoint("wanted", WANTED(cell=cell), WhatShouldIDo, self._wanted),

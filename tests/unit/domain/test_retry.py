@@ -26,7 +26,8 @@ def attempts(*lives, at=NOW):
     ("lives", "answer"),
     [
         ([], Answer.NOW),
-        (["declined"] * 9, Answer.NOW),
+        (["declined"] * 2, Answer.NOW),
+        (["declined"] * 9, Answer.LATER),
         (["failed"], Answer.LATER),
         (["failed", "failed"], Answer.LATER),
         (["failed"] * 3, Answer.NEVER),
@@ -86,12 +87,16 @@ def test_later_is_later_and_never_names_one_of_the_attempts(lives, endless):
 @given(ends)
 def test_declined_assignments_change_nothing(lives):
     ended = attempts(*lives)
-    with_declines = [e for e in ended if counts(e)]
-    assert decide(ended, POLICY, NOW, endless=False) == decide(with_declines, POLICY, NOW, endless=False)
+    tail = ended[-3:]
+    if len(tail) == 3 and not any(counts(e) for e in tail):
+        assert decide(ended, POLICY, NOW, endless=False).answer is Answer.LATER, "no room three times: wait"
+        return
+    tries = [e for e in ended if counts(e)]
+    assert decide(ended, POLICY, NOW, endless=False) == decide(tries, POLICY, NOW, endless=False)
 
 
 def test_what_counts_and_what_is_the_nodes_fault():
     lives = ["assigned", "completed", "failed", "restarted", "declined", "cancelled", "lost"]
     found = attempts(*lives)
     assert [counts(e) for e in found] == [False, True, True, True, False, True, True]
-    assert [lost(e) for e in found] == [False, False, False, True, False, False, True]
+    assert [lost(e) for e in found] == [False, False, False, True, False, True, True]
