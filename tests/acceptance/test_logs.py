@@ -32,7 +32,6 @@ async def test_follow_shows_lines_while_the_job_runs(bacalhau: Caller) -> None:
     assert (await follower.end()).code == 0
 
 
-
 async def test_logs_outlive_the_node_that_wrote_them(bacalhau: Caller, cluster: Cluster) -> None:
     join = settings(Compute__Orchestrators=cluster.alpha.nats)
     flags = ("--name", "node-gone", "--compute", *join, "-c", "Labels=rack=gone")

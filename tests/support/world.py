@@ -79,7 +79,7 @@ class Process:
 
     async def gate(self) -> None:
         """Pass a point where the outside is touched: not when dead, later when stopped."""
-        while not self.dead and self.asleep_until > self.world.time():
+        while not self.dead and self.asleep_until > self.world.time():  # noqa: ASYNC110 - virtual time, not polling
             await asyncio.sleep(self.asleep_until - self.world.time())
         if self.dead:
             raise asyncio.CancelledError
@@ -587,8 +587,10 @@ class World:
     def restless(self, view: View) -> str:
         """Describe what keeps the world from peace."""
         lines = [f"containers {self.containers}"]
-        for who in (*self.requesters.values(), *self.nodes.values()):
-            lines.append(f"{who.process.instance}: {sorted(t.get_name() for t in who.process.tasks)}")
+        lines += [
+            f"{who.process.instance}: {sorted(t.get_name() for t in who.process.tasks)}"
+            for who in (*self.requesters.values(), *self.nodes.values())
+        ]
         for job in view.unfinished.values():
             if not job.settled:
                 what = [

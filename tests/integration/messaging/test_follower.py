@@ -86,7 +86,10 @@ async def test_a_refused_write_is_not_heard(bus: Bus, other_bus: Bus, cell: Cell
         await bus.listen(cell.fence_of("e"), heard_writes.append)
         await bus.flush()
         answers = await asyncio.gather(
-            *(records.create(desired_key("e", node), Desired(wish="run", node_id=node, nonce=node)) for node in "abc"),
+            *(
+                records.create(desired_key("e", node), Desired(wish="run", node_id=node, nonce=node))
+                for node in "abc"
+            ),
             return_exceptions=True,
         )
         await eventually(lambda: len(heard_writes) == 3)
