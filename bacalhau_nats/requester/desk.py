@@ -2,7 +2,9 @@
 
 What makes a job be looked at:
 
-* a nudge from the queue: a gateway wrote a wish, or a requester saw a fact that needs an answer;
+* a nudge from the queue: a gateway wrote a wish, a timer is over, somebody found that a job is due;
+* the end of an execution that this requester placed, and room for a job that it put into its line: looked
+  at here, without the detour through the queue;
 * more room on a node, which wakes the head of the waiting line; a node that comes, goes or changes;
 * a fact that nobody has acted on within a second (`_dirty`): the nudge for it was lost, or its requester
   died; and, rarely, the sweep over everything unfinished.
@@ -27,7 +29,6 @@ from bacalhau_nats.domain.resources import parse
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import NodeNow, Policy
 from bacalhau_nats.domain.view import NodeView, View
-from bacalhau_nats.errors import Unavailable
 from bacalhau_nats.messages import Bid, Decline, Nudge, Offer, Wanted, WhatShouldIDo
 from bacalhau_nats.ports import Clock, Records, RequesterBus, Sight
 from bacalhau_nats.requester.auction import Auction
@@ -80,6 +81,7 @@ class Desk:
         self._outgoing = asyncio.Event()
         self._dirty: dict[JobID, float] = {}
         self._looking: dict[JobID, int | None] = {}  # a number: look again, when the view is there
+        self._looks: set[asyncio.Task[None]] = set()
         self._alive: set[NodeID] = set()
         self._last_tick = clock.monotonic()
         self._last_sweep = clock.monotonic()
@@ -132,6 +134,25 @@ class Desk:
             del self._looking[job_id]
         return again
 
+    def _start_look(self, job_id: JobID, seq: int) -> None:
+        """Look at a job in a task of its own. Should we die over it, another requester finds it overdue."""
+        if job_id in self._looking:
+            self._looking[job_id] = max(seq, self._looking[job_id] or 0)
+            return
+        task = asyncio.create_task(self._look_now(job_id, seq), name=f"look at {job_id}")
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def _look_now(self, job_id: JobID, seq: int) -> None:
+        try:
+            again = await self.on_nudge(Nudge(job_id=job_id, seq=seq))
+        except Exception:
+            # As in the service: a bug in one job must not end the others. The queue brings it up again.
+            log.exception("looking at %s failed", job_id, extra={"action": "evaluation_failed"})
+            again = _OVERDUE
+        if again is not None:
+            self._nudge(job_id, seq, "again")  # the queue keeps the timer
+
     # --- one look --------------------------------------------------------------------------------------
 
     async def _look(self, job_id: JobID) -> float | None:
@@ -167,7 +188,7 @@ class Desk:
         if len(self.line):
             now = self._clock.monotonic()
             for job_id in self.line.wake(node_id, self._roster.free(node_id), now):
-                self._nudge(job_id, 0, "room")
+                self._start_look(job_id, 0)
 
     def nodes_now(self, job: JobView | None = None) -> dict[NodeID, NodeNow]:
         """Describe every compute node as it is at this moment, for one job."""
@@ -197,7 +218,7 @@ class Desk:
             return
         match due(fact, job, self._me):
             case Due.NOW:
-                self._nudge(job.id, fact.seq, "fact")
+                self._start_look(job.id, fact.seq)
             case Due.SOON:
                 self._dirty[job.id] = self._clock.monotonic() + _OVERDUE
             case Due.NO:
@@ -255,22 +276,12 @@ class Desk:
         for job_id in [j for j, at in self._dirty.items() if at <= now]:
             del self._dirty[job_id]
             self._nudge(job_id, 0, "overdue")
-        for node_id in self._alive:
+        for node_id in list(self._alive):
             self._wake(node_id)  # a job may have joined the line just after the last news of room
-        for waiter in self.line.everybody():
-            if now - waiter.since >= _OVERDUE:
-                await self._note(waiter)
+        long = [w for w in self.line.everybody() if now - w.since >= _OVERDUE]
+        await note_waiting(self._records, self._view, long, self._me, self._evaluator.nonce)
         if now - self._last_sweep >= self._settings.sweep_every:
             self.sweep()
-
-    async def _note(self, waiter: Waiter) -> None:
-        job = self._view.unfinished.get(waiter.job_id)
-        if job is None or job.over or job.spec.version in job.waitings:
-            return
-        try:
-            await note_waiting(self._records, job, waiter, self._me, self._evaluator.nonce())
-        except Unavailable as error:
-            log.warning("cannot note that %s waits: %s", job.id, error.message)
 
     async def awake(self) -> None:
         """We start, have slept, or lost the bus: nobody is lost because of that. Ask all to report."""
@@ -281,11 +292,7 @@ class Desk:
     def sweep(self) -> None:
         """Bring up everything unfinished; a nudge may have been lost."""
         self._last_sweep = self._clock.monotonic()
-        now = self._clock.monotonic()
-        self._alive |= {
-            n.id for n in self._view.nodes.values() if n.report and n.report.role is NodeRole.COMPUTE
-            and self._roster.live(n.id, now)
-        }  # fmt: skip
+        self._alive |= {n for n in self.nodes_now() if self._roster.live(n, self._last_sweep)}
         for job in list(self._view.unfinished.values()):
             if job.known and not job.settled:
                 self._nudge(job.id, 0, "sweep")

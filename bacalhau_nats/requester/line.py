@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 
-_LOOK_AT_MOST = 64  # waiters that do not fit are passed over, but not without end
+_LOOK_AT_MOST = 16  # waiters that do not fit are passed over, but not without end
 
 
 @dataclass(slots=True)

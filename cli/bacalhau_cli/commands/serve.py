@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bacalhau_nats.node import Started
     from bacalhau_nats.settings import Settings
 
+_GC = (50_000, 20, 50)
 RUN_FILE = "bacalhau.run"
 _STDIN = 0
 
@@ -62,6 +64,11 @@ def serve(caller: Caller, /, *, orchestrator: bool, compute: bool, name: str, un
 
 async def _run(settings: Settings, name: str, *, orchestrator: bool, compute: bool, until_eof: bool) -> None:
     from bacalhau_nats import node  # noqa: PLC0415 - loads every role
+
+    # What is loaded now stays, and records refer to nothing that refers back: looking for cycles seldom
+    # saves a tenth of the time of a job.
+    gc.freeze()
+    gc.set_threshold(*_GC)
 
     stop = asyncio.Event()
     _listen(stop, until_eof=until_eof)
