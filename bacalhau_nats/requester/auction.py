@@ -111,7 +111,7 @@ class Auction:
             return await self._waves_of_offers(job, spec, placement, nodes, needs=needs, asked=asked)
         finally:
             del self._asked[placement.execution_id]
-            for node_id in asked.waiting:
+            for node_id in sorted(asked.waiting):
                 self._roster.settle(node_id, placement.execution_id)
                 self.withdraw(node_id, placement.execution_id)
 

@@ -209,6 +209,8 @@ class Desk:
     # --- what makes a job due --------------------------------------------------------------------------
 
     def _job_changed(self, fact: Fact, job: JobView) -> None:
+        if not job.known:
+            return  # a word about a job that was purged meanwhile
         if job.over:
             self.line.leave(job.id)
         elif isinstance(fact.record, Waiting) and job.id not in self.line:
@@ -235,7 +237,7 @@ class Desk:
         jobs |= {
             j.id for j in self._view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over
         }
-        for job_id in jobs:
+        for job_id in sorted(jobs):
             self._nudge(job_id, 0, "node")
         self._wake(node_id)
 
@@ -269,14 +271,14 @@ class Desk:
         if now - self._last_tick > _STALL + 1:
             await self.awake()
         self._last_tick = now
-        for node_id in [n for n in self._alive if not self._roster.live(n, now)]:
+        for node_id in sorted(n for n in self._alive if not self._roster.live(n, now)):
             self._alive.discard(node_id)
             log.warning("node %s is lost", node_id, extra={"action": "node_lost", "node": node_id})
             self._node_changed(node_id)
         for job_id in [j for j, at in self._dirty.items() if at <= now]:
             del self._dirty[job_id]
             self._nudge(job_id, 0, "overdue")
-        for node_id in list(self._alive):
+        for node_id in sorted(self._alive):
             self._wake(node_id)  # a job may have joined the line just after the last news of room
         long = [w for w in self.line.everybody() if now - w.since >= _OVERDUE]
         await note_waiting(self._records, self._view, long, self._me, self._evaluator.nonce)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, can_become, may_wish
+from collections.abc import Iterable
+
+from bacalhau_nats.domain.execution import (
+    OBSERVABLE,
+    Desired,
+    ExecutionState,
+    Observed,
+    can_become,
+    may_wish,
+)
 from bacalhau_nats.domain.facts import Fact, Key, Kind
+from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.job import JobState
+from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.spec import JobType
 from bacalhau_nats.domain.view import View
 from tests.support.stream import Stream
@@ -16,22 +27,39 @@ class Watch:
     def __init__(self, stream: Stream) -> None:
         self.view = View()
         self.before: dict[Key, Fact] = {}
+        self.purged: list[JobID] = []
         stream.listeners.insert(0, self.check)
 
     def check(self, fact: Fact) -> None:
         old = self.before.get(fact.key)
         self.before[fact.key] = fact
+        leaving = self.view.job(fact.key.owner) if fact.record is None else None
         self.view.apply(fact)
+        if leaving is not None:
+            assert leaving.settled, f"{leaving.id} was purged before its end"
+            check_job(leaving)
+            self.purged.append(leaving.id)
         match fact.key.kind, fact.record:
             case Kind.CONCLUSION | Kind.WAITING, _:
                 assert old is None, f"{fact.key} was written twice"
             case Kind.DESIRED, Desired() as record:
                 self._desired(record, old)
-            case Kind.OBSERVED, Observed() as record if old is not None:
-                assert isinstance(old.record, Observed)
-                assert can_become(old.record.state, record.state), f"{old.record.state} became {record.state}"
+            case Kind.OBSERVED, Observed() as record:
+                assert record.state in OBSERVABLE, f"a node says {record.state}"
+                self._observed(record, old)
             case _:
                 pass
+
+    def forget(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
+        """Take note that all records of a purged job are gone."""
+        owners = {str(job), *map(str, executions)}
+        for key in [k for k in self.before if k.owner in owners and k.kind is not Kind.SPEC]:
+            del self.before[key]
+
+    def _observed(self, record: Observed, old: Fact | None) -> None:
+        if old is not None:
+            assert isinstance(old.record, Observed)
+            assert can_become(old.record.state, record.state), f"{old.record.state} became {record.state}"
 
     def _desired(self, record: Desired, old: Fact | None) -> None:
         if old is not None:
@@ -41,6 +69,8 @@ class Watch:
         nodes = {k.part for k in self.before if k.kind is Kind.DESIRED and k.owner == record.execution_id}
         assert nodes == {record.node_id}, f"{record.execution_id} was given to {nodes}"
         job = self.view.unfinished[record.job_id]
+        if not job.known:
+            return  # a requester that slept through the purge; somebody must end this (`at_peace`)
         slot = (record.partition, record.node_id if job.spec.type.everywhere else "")
         rivals = [
             e
@@ -54,6 +84,8 @@ class Watch:
 
 def at_peace(view: View) -> bool:
     """Say whether every job has come to its end, or does what an endless one should."""
+    if any(not e.terminal for j in view.unfinished.values() if not j.known for e in j.executions.values()):
+        return False  # something runs for a job that was purged
     for row in view.rows():
         job = view.job(row.id)
         assert job is not None
@@ -75,23 +107,26 @@ def check_end(view: View, starts: dict[str, list[str]]) -> None:
     for row in view.rows():
         job = view.job(row.id)
         assert job is not None
-        done = {
-            e.desired.partition
-            for e in job.of_version(job.spec.version)
-            if e.state is ExecutionState.COMPLETED
-        }
-        if job.state is JobState.COMPLETED and job.spec.type is JobType.BATCH:
-            assert done == set(range(job.spec.count)), (
-                f"{job.id} is completed without {job.spec.count} partitions"
-            )
-        if job.state is JobState.FAILED:
-            assert job.conclusion is not None
-            assert job.conclusion.message, f"{job.id} failed without a cause"
-        if job.spec.stop is not None:
-            assert job.state in (JobState.STOPPED, JobState.COMPLETED, JobState.FAILED)
+        check_job(job)
         for execution in job.executions.values():
             if execution.state is ExecutionState.COMPLETED:
                 assert starts.get(execution.id), f"{execution.id} completed without a start"
+
+
+def check_job(job: JobView) -> None:
+    """Check that the state of a job is true of its executions."""
+    done = {
+        e.desired.partition for e in job.of_version(job.spec.version) if e.state is ExecutionState.COMPLETED
+    }
+    if job.state is JobState.COMPLETED and job.spec.type is JobType.BATCH:
+        assert done == set(range(job.spec.count)), (
+            f"{job.id} is completed without {job.spec.count} partitions"
+        )
+    if job.state is JobState.FAILED:
+        assert job.conclusion is not None
+        assert job.conclusion.message, f"{job.id} failed without a cause"
+    if job.spec.stop is not None:
+        assert job.state in (JobState.STOPPED, JobState.COMPLETED, JobState.FAILED)
 
 
 def states(view: View) -> dict[str, object]:

@@ -6,18 +6,25 @@ real one, so that it cannot drift.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from bacalhau_nats.domain.facts import Fact, Key, Kind, Record
+from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.errors import Conflict
 
 
 class Stream:
-    """All facts of one world, and who listens."""
+    """All facts of one world, and who listens.
+
+    ``facts`` is everything that was ever accepted, ``stored`` what still lies there: a purge leaves holes.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.facts: list[Fact] = []
+        self.stored: list[Fact] = []
         self.last: dict[Key, Fact] = {}
         self.listeners: list[Callable[[Fact], None]] = []
 
@@ -25,7 +32,8 @@ class Stream:
     def seq(self) -> int:
         return len(self.facts)
 
-    def write(self, key: Key, record: Record, revision: int | None) -> int:
+    def write(self, key: Key, record: Record | None, revision: int | None) -> int:
+        """Accept a value (None: a tombstone) if ``revision`` is the record's. Raises Conflict."""
         if revision == 0 and key.kind is Kind.DESIRED:
             taken = any(k.kind is Kind.DESIRED and k.owner == key.owner for k in self.last)
         else:
@@ -38,10 +46,38 @@ class Stream:
             raise Conflict(msg)
         fact = Fact(key, self.seq + 1, int(self._now() * 1e9), record)
         self.facts.append(fact)
+        self.stored.append(fact)
         self.last[key] = fact
         for listener in self.listeners:
             listener(fact)
         return fact.seq
+
+    def after(self, seq: int) -> list[Fact]:
+        """List what lies there behind ``seq``."""
+        return self.stored[bisect_right(self.stored, seq, key=attrgetter("seq")) :]
+
+    def forget_before(self, key: Key, seq: int) -> None:
+        """Remove the history of one record before ``seq``: the second half of a purge."""
+        self.stored = [f for f in self.stored if f.key != key or f.seq >= seq]
+
+    def forget_tombstone(self, key: Key) -> None:
+        """Remove a tombstone whose time is over."""
+        if key in self.last and self.last[key].record is None:
+            del self.last[key]
+            self.stored = [f for f in self.stored if f.key != key]
+
+    def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
+        """Remove everything of a job but its spec."""
+        theirs = {str(e) for e in executions}
+
+        def goes(key: Key) -> bool:
+            if key.kind in (Kind.CONCLUSION, Kind.WAITING):
+                return key.owner == job
+            return key.kind in (Kind.DESIRED, Kind.OBSERVED) and key.owner in theirs
+
+        self.stored = [f for f in self.stored if not goes(f.key)]
+        for key in [k for k in self.last if goes(k)]:
+            del self.last[key]
 
     def _revision(self, key: Key) -> int:
         found = self.last.get(key)
