@@ -64,7 +64,7 @@ class Evaluator:
         plan = reconcile(job, nodes, self._clock.now(), policy)
         result = Look(again=plan.look_again, reasons=dict(plan.unsuitable))
         result.useless = frozenset(plan.unsuitable)
-        result.waits_for_node = bool(plan.unsuitable) and not plan.place and plan.conclude is None
+        result.waits_for_node = plan.waits_for_node
         await self._end(plan.abandon, Wish.ABANDONED, result)
         await self._end(plan.stop, Wish.STOP, result)
         if plan.place:

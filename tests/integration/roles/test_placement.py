@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bacalhau_nats.client.wire import job_state
 from bacalhau_nats.domain.execution import Desired, Wish
 from bacalhau_nats.domain.facts import desired_key, report_key, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id
@@ -58,6 +59,21 @@ async def test_a_node_that_reports_that_it_drains_keeps_its_work_and_gets_no_mor
     assert await all_end(client, [job, *more], within=10) == {"Completed"}
     assert {node for job in more for node, _ in await states(client, job)} == {"c2"}
     assert await states(client, job) == [("c1", "Completed")]
+
+
+async def test_a_job_that_waits_for_the_first_node_starts_when_it_is_there(site: Site) -> None:
+    client = await site.client(await site.node("o1", "orchestrator"))
+    job = marking(site.marks)
+    job["Tasks"][0]["Timeouts"] = {"QueueTimeout": 60}
+    (waiting,) = await submit_all(client, [job])
+    await eventually(lambda: _waits(client, waiting), within=3)  # noted after a second
+
+    await site.node("c1", "compute")
+    assert await all_end(client, [waiting], within=3) == {"Completed"}
+
+
+async def _waits(client, job):
+    return "Queued" in job_state((await client.get(job))["Job"])
 
 
 async def test_a_late_assignment_to_a_full_node_is_declined_and_costs_no_try(site: Site) -> None:

@@ -111,6 +111,16 @@ async def test_a_job_that_no_node_could_run_waits_for_one_that_can():
 
 
 @virtually
+async def test_a_job_waits_for_the_first_node_of_all():
+    spec = a_job(task=a_task(timeouts=Timeouts(queue_timeout=60)))
+    scene = Scene(spec, node=False)
+    scene.nodes = {}
+    look = await scene.look()
+    assert look.waits_for_node
+    assert look.again == NOW + 60
+
+
+@virtually
 async def test_only_nodes_that_could_run_it_are_asked():
     scene = Scene()
     scene.nodes[NodeID("n1")] = node_now("n1", draining=True)
