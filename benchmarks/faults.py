@@ -30,6 +30,7 @@ from bacalhau_nats.client.wire import TERMINAL_JOB_STATES, compute_state, job_st
 from bacalhau_nats.errors import BacalhauError, NotFound, Unavailable
 from bacalhau_nats.testing.server import NatsServer
 from benchmarks.fault_report import Report, containers, engine_answers, is_bug, processes
+from benchmarks.fault_trouble import Trouble
 from tests.support import marks
 from tests.support.nodes import NodeProcess
 
@@ -46,6 +47,7 @@ class Options:
     quick: bool
     docker: bool
     keep: bool
+    storm: float = 0
 
     @property
     def window(self) -> float:
@@ -70,11 +72,10 @@ class Run:
     report: Report = field(default_factory=Report)
     clients: dict[str, Client] = field(default_factory=dict)
     kinds: random.Random = field(init=False)
-    dice: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Draw jobs and faults apart, so that the timing of one does not change the other."""
-        self.kinds, self.dice = random.Random(self.options.seed), random.Random(self.options.seed)
+        self.kinds = random.Random(self.options.seed)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start every node; each ends with ``stack``."""
@@ -106,7 +107,10 @@ class Run:
         seconds = round(self.kinds.choice((0.05, 0.5, 2.0, 5.0)) * self.kinds.uniform(0.5, 1.5), 2)
         count = 2 if number % 4 == 0 else 1
         build = marks.marking_container if self.options.docker and number % 5 == 0 else marks.marking
-        return build(self.folder / "marks", seconds, node_name=True, Count=count)
+        job = build(self.folder / "marks", seconds, node_name=True, Count=count)
+        if self.options.storm:  # all computes may be away at once: wait for one instead of failing
+            job["Tasks"][0]["Timeouts"] = {"QueueTimeout": int(PATIENCE)}
+        return job
 
     async def submit(self, over: float) -> None:
         """Submit all jobs, spread over so many seconds."""
@@ -170,32 +174,10 @@ class Run:
     # --- faults -----------------------------------------------------------------------------------------
 
     async def trouble(self) -> None:
-        """Kill each process, stop each process, restart the server twice; in a drawn order."""
-        faults = [(self._kill, name) for name in self.nodes] + [(self._pause, name) for name in self.nodes]
-        self.dice.shuffle(faults)
-        for number, (fault, name) in enumerate(faults):
-            await fault(name)
-            if number in (2, 7):
-                await self._restart_server(kill=number == 2)
-            await asyncio.sleep(self.dice.uniform(0.5, 2))
-
-    async def _kill(self, name: str) -> None:
-        # Every other time the node is away for longer than the window, so that it counts as lost.
-        away = self.dice.choice((0.3, self.options.window + 2))
-        self._tell(f"kill -9 {name}, back after {away:g} s")
-        await self.nodes[name].kill()
-        await asyncio.sleep(away)
-        await self.nodes[name].start()
-
-    async def _pause(self, name: str) -> None:
-        self._tell(f"stop {name} for {self.options.pause:g} s")
-        self.nodes[name].signal(signal.SIGSTOP)
-        await asyncio.sleep(self.options.pause)
-        self.nodes[name].signal(signal.SIGCONT)
-
-    async def _restart_server(self, *, kill: bool) -> None:
-        self._tell(f"restart nats-server{' with kill -9' if kill else ''}")
-        await self.server.restart(kill=kill)
+        """Do what the options say to the processes."""
+        options = self.options
+        trouble = Trouble(self.nodes, self.server, options.seed, options.window, options.pause, self._tell)
+        await (trouble.storm(options.storm) if options.storm else trouble.in_turn())
 
     def _tell(self, what: str) -> None:
         self.report.faults += 1
@@ -255,7 +237,7 @@ async def fault_run(options: Options) -> Report:
     """Do the whole thing."""
     say(f"seed {options.seed}, {options.jobs} jobs, Docker {'too' if options.docker else 'not'}")
     rounds = len(ORCHESTRATORS) + len(COMPUTES)
-    expected = rounds * (options.pause + options.window / 2 + 5)
+    expected = options.storm or rounds * (options.pause + options.window / 2 + 5)
     async with stage(options) as run:
         async with asyncio.TaskGroup() as group:
             group.create_task(run.submit(expected))
@@ -289,9 +271,10 @@ def options_of(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--quick", action="store_true", help="short windows and pauses: about two minutes")
     parser.add_argument("--no-docker", action="store_true", help="WASM only")
     parser.add_argument("--keep", action="store_true", help="keep logs and marks")
+    parser.add_argument("--storm", type=float, default=0, metavar="SECONDS", help="all at once for so long")
     given = parser.parse_args(arguments)
     docker = not given.no_docker and engine_answers()
-    return Options(given.jobs, given.seed, given.quick, docker, given.keep)
+    return Options(given.jobs, given.seed, given.quick, docker, given.keep, given.storm)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ async def test_updating_a_named_job_replaces_its_executions(site: Site) -> None:
     await eventually(lambda: site.started() == 3)
     await eventually(lambda: _sorted(client, first.job_id, ["BidAccepted", "Cancelled", "Cancelled"]))
     assert started_twice(site.marks) == {}
+    await client.stop("web")
 
 
 async def _sorted(client, job, expected):

@@ -16,7 +16,7 @@ async def test_a_job_whose_node_is_killed_ends_elsewhere_after_the_window(site: 
     client = await site.client(await site.node("o1", "orchestrator"))
     doomed, other = await asyncio.gather(site.process("c1", "compute"), site.process("c2", "compute"))
     by_name = {"c1": doomed, "c2": other}
-    job = (await client.submit(marking(site.marks, 6, node_name=True))).job_id
+    job = (await client.submit(marking(site.marks, 4, node_name=True))).job_id
     await eventually(lambda: site.started() == 1)
     (first,) = (nodes[0] for nodes in read_marks(site.marks).values())
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from bacalhau_nats import messages
 from bacalhau_nats.domain.facts import RECORD_TYPES
+from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.node import Heartbeat
 from bacalhau_nats.messaging import codec, subjects
 from bacalhau_nats.messaging.bus import Msg, connect
@@ -23,8 +24,10 @@ from tests.support.waiting import eventually
 
 from .conftest import Site, all_end, submit_all
 
-MODELS = {**RECORD_TYPES, "Heartbeat": Heartbeat} | {
-    name: model for name, model in vars(messages).items() if isinstance(model, type)
+MODELS: dict[str, type[Model]] = {**RECORD_TYPES, "Heartbeat": Heartbeat} | {
+    name: model
+    for name, model in vars(messages).items()
+    if isinstance(model, type) and issubclass(model, Model)
 }
 
 
