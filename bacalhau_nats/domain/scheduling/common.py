@@ -98,6 +98,11 @@ def not_enough_nodes(wanted: int, known: int, suitable: int, reasons: Mapping[No
     return head + bullets(reasons)
 
 
+def no_match(known: int, reasons: Mapping[NodeID, str]) -> str:
+    """Write the same for a job that runs everywhere."""
+    return f"not matching nodes to run job out of {known} available nodes." + bullets(reasons)
+
+
 def node_counts(wanted: int, known: int, suitable: int) -> dict[str, str]:
     """Give the same counts for programs."""
     return {

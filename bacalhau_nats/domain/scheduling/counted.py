@@ -52,7 +52,8 @@ def reconcile_counted(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float,
             details = common.node_counts(len(slots.empty), len(nodes), 0)
             failed = common.conclusion(job, JobState.FAILED, message, IsError="true", **details)
             return Plan(stop=stops, conclude=failed)
-        return Plan(place=(), stop=stops, look_again=earliest(look, deadline), unsuitable=reasons)
+        look = earliest(look, deadline)
+        return Plan(stop=stops, look_again=look, unsuitable=reasons, waits_for_node=True)
     return Plan(place=tuple(slots.empty), stop=stops, look_again=look, unsuitable=reasons)
 
 

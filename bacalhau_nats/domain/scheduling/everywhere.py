@@ -64,9 +64,11 @@ def _nobody(job: JobView, known: int, reasons: Mapping[NodeID, str], now: float)
     deadline = common.queue_deadline(job)
     waits = deadline is not None and deadline > now
     if waits or job.spec.type.endless:
-        return Plan(look_again=deadline if waits else None, unsuitable=dict(reasons))
-    message = f"not matching nodes to run job out of {known} available nodes." + common.bullets(reasons)
-    return Plan(conclude=common.conclusion(job, JobState.FAILED, message, IsError="true"))
+        look = deadline if waits else None
+        return Plan(look_again=look, unsuitable=dict(reasons), waits_for_node=waits)
+    message = common.no_match(known, reasons)
+    details = {"IsError": "true", "NodesAvailable": str(known)}
+    return Plan(conclude=common.conclusion(job, JobState.FAILED, message, **details))
 
 
 def _conclude(

@@ -57,8 +57,8 @@ class Ending:
 class Plan:
     """The difference between what is wanted and what is. ``look_again`` is unix seconds.
 
-    ``unsuitable`` says for every node why it could never run the job, when none could and the job waits
-    for one that can.
+    ``unsuitable`` says of each node that could never run the job why not; ``waits_for_node``, that none of
+    those known could, and the job may wait for one that can.
     """
 
     place: tuple[Placement, ...] = ()
@@ -67,6 +67,7 @@ class Plan:
     conclude: Conclusion | None = None
     look_again: float | None = None
     unsuitable: dict[NodeID, str] = field(default_factory=dict)
+    waits_for_node: bool = False
 
 
 def earliest(*times: float | None) -> float | None:

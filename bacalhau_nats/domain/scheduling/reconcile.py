@@ -60,4 +60,5 @@ def reconcile(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float, policy:
         conclude=plan.conclude,
         look_again=plan.look_again,
         unsuitable=plan.unsuitable,
+        waits_for_node=plan.waits_for_node,
     )
