@@ -20,6 +20,8 @@ from bacalhau_nats.errors import InvalidSpec
 _JOB_TYPES = frozenset(kind.value for kind in JobType)
 _RESERVED_ENV = "BACALHAU_"
 _MINUTE, _HOUR = 60, 3600
+MOST_EXECUTIONS = 10_000
+"""Of one job at a time. Each has a plan and records: two thousand million would take a requester's memory."""
 
 
 def show_duration(seconds: int) -> str:
@@ -50,6 +52,12 @@ def submission_faults(job: Draft | None, where: str = "Job") -> list[Fault]:
         )
     if count < 0:
         found.append(Fault(f"{where}.Count", "job count must be >= 0"))
+    if count > MOST_EXECUTIONS:
+        found.append(
+            Fault(
+                f"{where}.Count", f"job count must be <= {MOST_EXECUTIONS}; split the work into several jobs"
+            )
+        )
     tasks = job.get("Tasks", [])
     if not tasks:
         found.append(Fault(f"{where}.Tasks", "missing job tasks"))

@@ -48,13 +48,16 @@ class DirectClient(Client):
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         if sid not in self._subs:
-            del self.direct[sid]
             return
         found = await self._process_headers(headers) if headers else None
         try:
             handler(self._build_message(sid, subject, reply, data, found))
         except Exception as error:  # noqa: BLE001 - as nats-py does: a handler's error is told, not raised here
             await self._error_cb(error)
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self.direct.pop(sid, None)
 
     async def _process_err(self, err_msg: str) -> None:
         if _PERMISSIONS in err_msg:

@@ -34,6 +34,7 @@ _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 _SEQUENCE, _INTEGER = 0x30, 0x02
 _LONG_FORM = 0x80
 _LARGEST_KEY = 16_384 // 8
+_LARGEST_EXPONENT = 2**31 - 1  # as Go has it: checking a signature takes a time in proportion to its length
 
 
 def _bytes(value: Any, where: str) -> bytes:
@@ -81,7 +82,7 @@ class AuthRoutes:
         body: Json = await _authenticate(request)
         try:
             given = json.loads(body.get("MethodData", b"").decode("utf-8", "replace"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _unreadable(str(error)) from None
         if not isinstance(given, dict):
             raise _unreadable("it is no object")
@@ -148,6 +149,8 @@ def read_key(der: bytes) -> PublicKey:
     key = PublicKey(int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big"))
     if rest or body or key.n < 3 or key.e < 3 or len(modulus) > _LARGEST_KEY:  # noqa: PLR2004 - the least of either
         raise ValueError("it is no RSA public key of at most 16384 bits")
+    if key.e > _LARGEST_EXPONENT:
+        raise ValueError("x509: public key contains large public exponent")
     return key
 
 

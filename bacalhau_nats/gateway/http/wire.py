@@ -34,6 +34,8 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_cir
 _indented = json.JSONEncoder(ensure_ascii=False, indent=2, check_circular=False).encode
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
+_DEEPEST = 100  # pydantic's reader refuses 200 levels, and a record of a node has the spec some levels down
+_MOST_VALUES = 20_000  # checking each of a few millions would hold up everybody for half a minute
 _UINT32, _UINT64, _INT64 = (0, 2**32 - 1), (0, 2**64 - 1), (-(2**63), 2**63 - 1)
 
 
@@ -176,11 +178,27 @@ def first_value(raw: bytes) -> Any:
     if not text:
         raise bound("EOF")
     try:
-        return _decoder.raw_decode(text)[0]
+        value = _decoder.raw_decode(text)[0]
     except JSONDecodeError as error:
         raise bound_syntax(text, error, skipped) from None
     except (ValueError, RecursionError):
         raise bound("exceeded max depth or length of a number") from None
+    _check_shape(value)
+    return value
+
+
+def _check_shape(value: Any) -> None:
+    """Walk a value level by level. Raises Refusal (400) when it nests too deep or holds too many values."""
+    level, seen = [value], 0
+    for _ in range(_DEEPEST):
+        inner = [one for one in level if isinstance(one, dict | list)]
+        level = [child for one in inner for child in (one.values() if isinstance(one, dict) else one)]
+        seen += len(level)
+        if not level:
+            return
+        if seen > _MOST_VALUES:
+            raise bound(f"the JSON holds more than {_MOST_VALUES} values")
+    raise bound(f"exceeded max depth: the JSON nests deeper than {_DEEPEST} levels")
 
 
 def bound_syntax(text: str, error: JSONDecodeError, skipped: int) -> refusals.Refusal:

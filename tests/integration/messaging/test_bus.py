@@ -123,6 +123,14 @@ async def test_a_handler_that_fails_is_logged_and_the_next_message_is_heard(bus:
     assert any(record.exc_info and "boom" in str(record.exc_info[1]) for record in caplog.records)
 
 
+async def test_nothing_is_kept_of_a_subscription_that_ended(bus: Bus, cell: Cell):
+    before = len(bus.client.direct)
+    subscription = await bus.listen(ROLL_CALL(cell=cell.name), lambda _msg: None)
+    assert len(bus.client.direct) == before + 1
+    await subscription.unsubscribe()
+    assert len(bus.client.direct) == before
+
+
 async def test_nobody_there_is_known_at_once(bus: Bus, cell: Cell):
     async with asyncio.timeout(1):
         with pytest.raises(NoResponders, match="Nobody serves"):
