@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # They share one engine, and some of them its names: one process runs them all.
+        if item.get_closest_marker("docker") and "acceptance" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("docker"))
     if not config.stash[_NO_ENGINE]:
         return
     without = [item for item in items if item.get_closest_marker("docker")]

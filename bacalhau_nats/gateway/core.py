@@ -71,6 +71,14 @@ class Logs(Protocol):
         ...
 
 
+Until = Callable[[JobID, Callable[[JobView | None], bool]], Awaitable[None]]
+"""Waits until something is true of a job as the view shows it."""
+
+
+async def _at_once(_job: JobID, _holds: Callable[[JobView | None], bool]) -> None:
+    """Wait for nothing: the view of this gateway is always up to date."""
+
+
 @dataclass(slots=True)
 class Gateway:
     """The collaborators of the use cases in `submit`, `nodes` and `queries`.
@@ -92,6 +100,7 @@ class Gateway:
     now: Callable[[], int]
     config: Callable[[], Mapping[str, Any]] = dict
     debug: Callable[[], Mapping[str, Any]] = dict
+    until: Until = _at_once
     last_write: int = 0
 
     def wrote(self, seq: int) -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
-
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.jobview import JobView
-from bacalhau_nats.errors import StartFailed
 from bacalhau_nats.gateway.core import Gateway, GatewaySettings, Identity
 from bacalhau_nats.gateway.http.app import create_app
+from bacalhau_nats.gateway.listener import Listener
 from bacalhau_nats.gateway.presence import RosterPresence
 from bacalhau_nats.messages import LogChunk, NodeStatus
 from bacalhau_nats.messaging.blobs import ObjectStore
@@ -30,9 +25,7 @@ from bacalhau_nats.messaging.services import Endpoint
 from bacalhau_nats.messaging.subjects import GATEWAY_STATUS
 from bacalhau_nats.ports import Clock
 
-log = logging.getLogger(__name__)
 _VIEW_PATIENCE = 5.0
-_CLOSE_PATIENCE = 3  # seconds open requests get at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ class GatewayService:
     ) -> None:
         self._bus, self._bulk, self._outlook = bus, bulk, outlook
         self._settings, self._identity = settings, identity
-        self._socket = _bind(settings.host, settings.port)
+        self._listener = Listener(settings.host, settings.port, settings.cert_file, settings.key_file)
         self.gateway = Gateway(
             view=outlook.view,
             records=JetRecords(bus),
@@ -77,6 +70,7 @@ class GatewayService:
             view_reached=self._reached,
             presence=RosterPresence(outlook.roster, clock),
             logs=self.logs,
+            until=outlook.until,
             now=lambda: int(clock.now() * 1e9),
             config=settings.config,
             debug=settings.debug,
@@ -86,28 +80,19 @@ class GatewayService:
     @property
     def url(self) -> str:
         """Where people on this machine reach it."""
-        host, port = self._socket.getsockname()[:2]
-        scheme = "https" if self._settings.cert_file else "http"
-        name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-        return f"{scheme}://{name}:{port}"
+        return self._listener.url
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. ``ready`` is set when requests are answered."""
         cell, me = self._bus.cell.name, self._identity.node_id
         endpoints = (Endpoint("status", GATEWAY_STATUS(cell=cell, node=me), NodeStatus, self._status),)
         version = self._identity.build.git_version.removeprefix("v") or "0.0.0"
-        server = _Server(self._config())
         async with (
             self._bus.service(
                 "bacalhau-gateway", version, "the HTTP API, translated onto the bus", endpoints
             ),
-            asyncio.TaskGroup() as group,
         ):
-            group.create_task(server.serve(sockets=[self._socket]), name="http")
-            await server.up.wait()
-            self.ready.set()
-            await stop.wait()
-            server.should_exit = True
+            await self._listener.serve(create_app(self.gateway), stop, self.ready)
 
     async def logs(
         self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
@@ -159,62 +144,3 @@ class GatewayService:
             view_seq=self._outlook.view.seq,
             details={"url": self.url, "jobs": str(len(self._outlook.view))},
         )
-
-    def _config(self) -> uvicorn.Config:
-        config = uvicorn.Config(
-            create_app(self.gateway),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            http="httptools",
-            ws="websockets-sansio",
-            ws_ping_interval=None,
-            ws_per_message_deflate=False,
-            server_header=False,
-            timeout_graceful_shutdown=_CLOSE_PATIENCE,
-            timeout_keep_alive=60,
-            ssl_certfile=self._settings.cert_file or None,
-            ssl_keyfile=self._settings.key_file or None,
-        )
-        try:
-            config.load()
-        except (OSError, ssl.SSLError) as error:
-            raise StartFailed(
-                f"the API cannot serve TLS with {self._settings.cert_file}: {error}",
-                hint="check API.TLS.CertFile and API.TLS.KeyFile",
-            ) from error
-        return config
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs the node, and says when it is up."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
-        await super().startup(sockets)
-        self.up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise StartFailed(
-            f"the API cannot listen on {host}:{port}: {error.strerror or error}",
-            hint="another process has that port? choose one with -c API.Port=..., or 0 for any free one",
-        ) from error
-    listener.setblocking(False)
-    return listener

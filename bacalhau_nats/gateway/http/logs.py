@@ -91,6 +91,10 @@ class LogRoutes:
         follow, tail = query.boolean("follow"), query.boolean("tail")
         version, wanted = query.uint64("job_version"), query.text("execution_id")
         job = await self._gateway.find_job(job_id, query.text("namespace"))
+        if follow and not wanted:
+            # Who follows right after submitting is early, not wrong: the original refuses.
+            await self._gateway.until(job.id, lambda now: now is None or now.over or bool(now.executions))
+            job = await self._gateway.find_job(job.id)
         execution = choose(job, version, wanted)
         if tail and (not follow or execution.terminal):
             return
