@@ -21,7 +21,7 @@ from typing import Any
 import nats.errors
 from nats.js.api import Header
 
-from bacalhau_nats.domain.facts import Fact, Key, Kind, Record
+from bacalhau_nats.domain.facts import Fact, Key, Kind, Record, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.errors import BusTimeout, Conflict, InternalError, InvalidSpec, StorageFull, Unavailable
 from bacalhau_nats.messaging import codec, jsapi
@@ -109,9 +109,15 @@ class JetRecords:
         return seq
 
     async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
-        """Remove everything of a job but its spec: conclusions, executions and logs."""
+        """Remove everything of a job but its spec: conclusions, executions and logs.
+
+        What may lie under the spec's tombstone goes first: it would come up when that is forgotten, and a
+        spec without its conclusion would be run again.
+        """
         cell = self._bus.cell
         name = cell.name
+        under = {"filter": cell.of_key(spec_key(job)), "keep": 1}
+        await jsapi.call(self._bus, f"STREAM.PURGE.{cell.stream(STATE)}", under)
         state = [s.any(cell=name, job=job) for s in (CONCLUSION, WAITING)]
         for execution in executions:
             state += [s.any(cell=name, execution=execution) for s in (DESIRED, OBSERVED)]

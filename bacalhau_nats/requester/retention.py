@@ -2,8 +2,9 @@
 
 A purge is a fact: first a tombstone replaces the spec (compare-and-set, so a job that was updated stays),
 and every view drops the job; then its other records, its results and its logs are removed. A requester
-that dies in between leaves records of a job that nobody knows; the next pass of any requester removes
-them (`View.unfinished` holds them, without a spec). Large inline content is removed when no job names it
+that hears no answer looks again in its next pass. One that dies in between leaves records of a job that
+nobody knows; a requester that starts finds them (`View.unfinished` holds them, without a spec) and removes
+them once the tombstone is forgotten. Large inline content is removed when no job names it
 any more.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bacalhau_nats.domain.facts import Key, spec_key
@@ -68,6 +69,7 @@ class Retention:
     results: Store
     clock: Clock
     keep: float
+    _begun: dict[JobID, JobView] = field(default_factory=dict)  # a tombstone was asked for, the rest is there
 
     async def run(self) -> None:
         """Pass over everything now and then; runs for ever."""
@@ -83,6 +85,11 @@ class Retention:
     async def once(self) -> int:
         """Make one pass; give how many jobs were purged."""
         purged = 0
+        for job in list(self._begun.values()):
+            if self.view.job(job.id) is None:  # the tombstone lies
+                await self._purge_rest(job)
+            else:
+                del self._begun[job.id]  # it does not, and the job is overdue or not, like any other
         for job_id in self._overdue() if self.keep else ():
             purged += await self._purge(job_id)
         for orphan in [j for j in self.view.unfinished.values() if not j.known and self._old(j)]:
@@ -110,20 +117,23 @@ class Retention:
         job = self.view.job(job_id)
         if job is None or not job.settled:
             return False
+        self._begun[job_id] = job
         try:
             await self.records.purge(spec_key(job_id), job.spec_seq, remember=_REMEMBER)
         except Conflict:
-            return False  # it was updated meanwhile, or another requester is at it
+            return False  # it was updated meanwhile, another requester is at it, or ours got there unheard
         await self._purge_rest(job)
         return True
 
     async def _purge_rest(self, job: JobView) -> None:
         """Remove results first: as long as records of the job lie there, somebody will come back for them."""
+        self._begun[job.id] = job
         for execution in job.executions.values():
             result = execution.observed.result if execution.observed else None
             if result is not None and result.kind == BUS_PUBLISHER:
                 await self.results.delete(str(result.param("Key", "")))
         await self.records.purge_rest(job.id, job.executions)
+        del self._begun[job.id]
 
     async def _sweep_blobs(self) -> None:
         old = {name for name, age in (await self.blobs.ages()).items() if age > _YOUNG}

@@ -93,11 +93,19 @@ def at_peace(view: View) -> bool:
             running = [e for e in job.of_version(job.spec.version) if e.state is ExecutionState.RUNNING]
             others = [e for e in job.executions.values() if not e.terminal and e not in running]
             wanted = job.spec.count if job.spec.type is JobType.SERVICE else 1
-            if len(running) < wanted or others:
+            if others or (len(running) < wanted and not _gave_up(job)):
                 return False
         elif not job.settled:
             return False
     return True
+
+
+def _gave_up(job: JobView) -> bool:
+    """Say whether a daemon has met a failure that no other try on that node can mend."""
+    return job.spec.type is JobType.DAEMON and any(
+        e.observed and e.state is ExecutionState.FAILED and not e.observed.retryable
+        for e in job.of_version(job.spec.version)
+    )
 
 
 def check_end(view: View, starts: dict[str, list[str]]) -> None:

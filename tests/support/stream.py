@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from bacalhau_nats.domain.facts import Fact, Key, Kind, Record
+from bacalhau_nats.domain.facts import Fact, Key, Kind, Record, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.errors import Conflict
 
@@ -61,14 +61,20 @@ class Stream:
         self.stored = [f for f in self.stored if f.key != key or f.seq >= seq]
 
     def forget_tombstone(self, key: Key) -> None:
-        """Remove a tombstone whose time is over."""
-        if key in self.last and self.last[key].record is None:
-            del self.last[key]
-            self.stored = [f for f in self.stored if f.key != key]
+        """Remove a tombstone whose time is over; what lies under it is there again."""
+        found = self.last.get(key)
+        if found is None or found.record is not None:
+            return
+        self.stored.remove(found)
+        del self.last[key]
+        self.last.update({f.key: f for f in self.stored if f.key == key})
 
     def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
-        """Remove everything of a job but its spec."""
+        """Remove everything of a job but its spec, of which the last value stays."""
         theirs = {str(e) for e in executions}
+        top = self.last.get(spec_key(job))
+        if top is not None:
+            self.forget_before(top.key, top.seq)
 
         def goes(key: Key) -> bool:
             if key.kind in (Kind.CONCLUSION, Kind.WAITING):

@@ -157,7 +157,7 @@ class Bus:
         return answer
 
     # ports.Records
-    async def _write(self, key: Key, record: Record | None, revision: int | None) -> int:
+    async def _write(self, key: Key, record: Record | None, revision: int | None, remember: float = 0) -> int:
         world = self.world
         await self.p.gate()
         await world.transit()
@@ -171,6 +171,8 @@ class Bus:
             msg = "not stored, no answer"
             raise BusTimeout(msg)
         seq = world.stream.write(key, record, revision)
+        if record is None:
+            world.loop.call_later(remember, world.stream.forget_tombstone, key)
         if fate is Fate.UNANSWERED:
             await self.p.sleep(2.0)
             msg = "stored, no answer"
@@ -203,12 +205,14 @@ class Bus:
 
     # requester.retention.Purger
     async def purge(self, key: Key, revision: int, *, remember: float) -> int:
-        seq = await self._write(key, None, revision)
-        self.world.loop.call_later(remember, self.world.stream.forget_tombstone, key)
+        seq = await self._write(key, None, revision, remember)
         self.world.stream.forget_before(key, seq)
         return seq
 
     async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
+        if self.world.dies_in_rest:
+            self.world.dies_in_rest = False
+            self.p.kill()
         await self.p.gate()
         await self.world.transit()
         await self.p.gate()
@@ -227,7 +231,7 @@ class NudgeQueue:
         self.world = world
         self.ready: dict[JobID, int] = {}
         self.waiting: dict[JobID, tuple[float, int]] = {}  # in flight or a timer: due again at
-        self.some = asyncio.Event()
+        self._takers: list[asyncio.Future[None]] = []
         self.pushed: list[tuple[float, JobID]] = []
 
     def push(self, job: JobID, seq: int) -> None:
@@ -236,16 +240,24 @@ class NudgeQueue:
         self.pushed.append((self.world.time(), job))
         self.waiting.pop(job, None)
         self.ready[job] = max(seq, self.ready.get(job, 0)) if self.world.rng.random() < 0.5 else seq
-        self.some.set()
+        self.ring()
 
     def forget(self) -> None:
         self.ready.clear()
         self.waiting.clear()
-        self.some.set()
+
+    def ring(self) -> None:
+        """Wake any one of those who wait for work."""
+        if self._takers:
+            chosen = self._takers.pop(self.world.rng.randrange(len(self._takers)))
+            if chosen.done():
+                self.ring()  # it was cancelled in this very moment
+            else:
+                chosen.set_result(None)
 
     def _wait(self, job: JobID, due: float, seq: int) -> tuple[float, int]:
         self.waiting[job] = mark = (due, seq)
-        self.world.loop.call_at(due + 0.001, self.some.set)
+        self.world.loop.call_at(due + 0.001, self.ring)
         return mark
 
     async def take(self) -> tuple[Nudge, tuple[float, int]]:
@@ -257,9 +269,22 @@ class NudgeQueue:
             if self.ready and not self.world.bus_down:
                 job = next(iter(self.ready))
                 seq = self.ready.pop(job)
+                if self.ready:
+                    self.ring()
                 return Nudge(job_id=job, seq=seq), self._wait(job, self.world.time() + self.ACK_WAIT, seq)
-            self.some.clear()
-            await self.some.wait()
+            await self._turn()
+
+    async def _turn(self) -> None:
+        turn: asyncio.Future[None] = self.world.loop.create_future()
+        self._takers.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._takers:
+                self._takers.remove(turn)
+            elif not turn.cancelled():
+                self.ring()  # it was our turn, and we died
+            raise
 
     def done(self, job: JobID, mark: tuple[float, int], later: float | None) -> None:
         if self.waiting.get(job) != mark:

@@ -259,6 +259,7 @@ class World:
     keep: float = 0.0
     policy: Policy = field(default_factory=lambda: Policy(RetryPolicy(max_attempts=4, max_losses=200)))
     drops: Callable[[object], bool] = lambda _: False
+    dies_in_rest: bool = False  # the next requester that purges is killed after the tombstone
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
@@ -443,7 +444,6 @@ class World:
         await asyncio.sleep(seconds)
         self.nudges.forget()
         self.bus_down = False
-        self.nudges.some.set()
         for requester in self.requesters.values():
             requester.news.set()
             if not requester.process.dead:

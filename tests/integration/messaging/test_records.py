@@ -8,8 +8,10 @@ import json
 
 import pytest
 
-from bacalhau_nats.domain.execution import Desired
-from bacalhau_nats.domain.facts import desired_key, report_key, spec_key
+from bacalhau_nats.domain.execution import Desired, Wish
+from bacalhau_nats.domain.facts import conclusion_key, desired_key, report_key, spec_key
+from bacalhau_nats.domain.ids import ExecutionID, JobID
+from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.node import NodeReport
 from bacalhau_nats.domain.spec import JobSpec
 from bacalhau_nats.errors import BusTimeout, Conflict, InvalidSpec, NoResponders, StorageFull, Unavailable
@@ -155,6 +157,21 @@ async def test_a_purged_record_is_gone_with_its_history_and_its_name_is_free_lat
     with pytest.raises(Conflict):
         await records.create(spec_key("j"), a_spec("again"))
     assert await records.update(spec_key("j"), a_spec("over the tombstone"), 3) == 4
+
+
+async def test_purging_the_rest_leaves_the_last_of_the_spec_and_other_jobs(bus: Bus):
+    records = JetRecords(bus)
+    for job in ("j", "other"):
+        first = await records.create(spec_key(job), a_spec(job))
+        await records.update(spec_key(job), a_spec(job, priority=1), first)
+        await records.create(desired_key(f"e-{job}", "n"), Desired(wish=Wish.RUN, job_id=job))
+        await records.create(conclusion_key(job, 1), Conclusion(job_id=job, state=JobState.COMPLETED))
+    await records.purge_rest(JobID("j"), [ExecutionID("e-j")])
+    assert (await records.get(spec_key("j"))).record.priority == 1
+    assert await records.get(desired_key("e-j", "n")) is None
+    assert await records.get(conclusion_key("j", 1)) is None
+    info = await jsapi.call(bus, f"STREAM.INFO.{bus.cell.stream(STATE)}")
+    assert info["state"]["messages"] == 1 + 4
 
 
 async def test_a_record_on_the_stream_is_json_a_person_can_read(bus: Bus, cell: Cell):
