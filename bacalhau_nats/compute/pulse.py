@@ -41,15 +41,18 @@ class Pulse:
     async def beat(self) -> None:
         """Send one heartbeat."""
         self.ledger.expire(self.clock.monotonic())
-        await self.bus.heartbeat(
-            Heartbeat(
-                node_id=self.me,
-                instance=self.instance,
-                tick=self.next_tick(),
-                free=self.ledger.free,
-                running=self.ledger.claimed,
-                every=self.every,
-            )
+        self.next_tick()
+        await self.bus.heartbeat(self.now())
+
+    def now(self) -> Heartbeat:
+        """Say what is free and what runs at this moment."""
+        return Heartbeat(
+            node_id=self.me,
+            instance=self.instance,
+            tick=self.tick,
+            free=self.ledger.free,
+            running=self.ledger.claimed,
+            every=self.every,
         )
 
     async def run(self) -> None:

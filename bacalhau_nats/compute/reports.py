@@ -23,6 +23,8 @@ class Reporter:
     instance: str
     records: Records
     clock: Clock
+    completed: int = 0
+    """How many executions of this life have completed."""
     _count: int = 0
 
     async def begin(self, first: Observed) -> int:
@@ -48,6 +50,7 @@ class Reporter:
         0 means that it cannot be replaced (any more): it is terminal, or another life of this node wrote it.
         """
         key = observed_key(record.execution_id, self.me)
+        self.completed += record.state is ExecutionState.COMPLETED
         while True:
             try:
                 return await self.records.update(key, record, revision)

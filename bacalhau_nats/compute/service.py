@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bacalhau_nats.compute.agent import Agent
 from bacalhau_nats.compute.bidder import Bidder, Rule
@@ -24,7 +24,7 @@ from bacalhau_nats.domain.execution import Desired
 from bacalhau_nats.domain.facts import Fact, report_key
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.node import Heartbeat, NodeReport
-from bacalhau_nats.errors import StartFailed, Unavailable
+from bacalhau_nats.errors import BacalhauError, StartFailed, Unavailable
 from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall, Wanted, WhatShouldIDo
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.follower import follow_desired
@@ -214,7 +214,7 @@ class ComputeService:
     # --- loops -------------------------------------------------------------------------------------------
 
     async def _catch_up(self) -> None:
-        ask = self.agent.settle_in
+        ask: Callable[[], Awaitable[object]] = self.agent.settle_in
         while True:
             self._ask.clear()
             pause = self._settings.catch_up_every
@@ -224,6 +224,9 @@ class ComputeService:
             except Unavailable as error:
                 log.debug("nobody says what to do: %s", error.message)
                 pause = _ASK_AGAIN
+            except BacalhauError as error:
+                # A requester that cannot answer, or a bug in it, must not take the nodes along.
+                log.warning("cannot find out what to do: %s", error.message)
             try:
                 async with asyncio.timeout(pause):
                     await self._ask.wait()
@@ -243,6 +246,19 @@ class ComputeService:
         except Unavailable as error:
             log.warning("cannot report what this node has yet: %s", error.message)
             self.survey.forget()
+
+    def inside(self) -> dict[str, Any]:
+        """Show what this node does, in the words of ``GET /api/v1/agent/debug``."""
+        active: list[dict[str, Any]] = [
+            {
+                "ExecutionID": running.desired.execution_id,
+                "JobID": running.desired.job_id,
+                "State": "Stopping" if running.stopping else "Running",
+                "AllocatedResources": {"Tasks": {}},
+            }
+            for running in self.agent.executions.values()
+        ]
+        return {"ActiveJobs": active, "jobsCompleted": self.agent.reporter.completed}
 
     async def _status(self, _: NodeStatus) -> NodeStatus:
         return NodeStatus(

@@ -9,7 +9,8 @@ same walk.
 Fact            Step
 ==============  =====================================================================================
 spec            ``Submission`` of a version, or the request to stop
-desired, first  ``Requested execution on <node>``; the first of a version makes the job ``Running``
+desired, first  ``Requested execution on <node>``; once all partitions of a version have one (ops and daemon:
+                before the first) the job is ``Running``
 desired, later  ``Execution stop requested because …``, told under the version that is current then
 observed        ``Running``, ``Completed successfully``, or what went wrong and in which topic
 waiting         ``Job queued. …``
@@ -35,6 +36,7 @@ _SUBMISSION = {
     Cause.RERUN: ("Job rerun requested", "job rerun", {"Reason": "job rerun"}),
 }
 _NOBODY = ExecutionID("")
+_WAITS = (JobState.PENDING, JobState.QUEUED)
 _STATE_UPDATE = "State Update"
 _SCHEDULING = "Scheduling"
 _EXECUTION = "Execution"
@@ -90,6 +92,8 @@ class _Teller:
         self._nodes: dict[ExecutionID, NodeID] = {}
         self._ended: set[ExecutionID] = set()
         self._seen: dict[ExecutionID, ExecutionState] = {}
+        self._asked: dict[int, Standing] = {}  # by version, when executions were first asked for
+        self._unplaced: dict[int, int] = {}  # by version, partitions to come before it counts as running
         self._revision = 0
 
     def hear(self, fact: Fact) -> None:
@@ -178,10 +182,12 @@ class _Teller:
     def _placed(self, desired: Desired, time: int) -> None:
         execution, version = desired.execution_id, desired.version
         standing = self.history.standings.get(version, Standing(JobState.PENDING, "", self._revision, time))
-        self.history.births[execution] = standing
+        # The public server asks for all first attempts at once; ours are written one by one.
+        asked = self._asked.setdefault(version, standing)
+        self.history.births[execution] = standing if desired.attempt else asked
+        waits = standing.state in _WAITS
         # With ops and daemon jobs the public server makes the job run before it asks for executions.
-        first = standing.state in (JobState.PENDING, JobState.QUEUED)
-        if first and self._spec.type.everywhere:
+        if waits and self._spec.type.everywhere:
             self._runs(version, time)
         self._step(
             time,
@@ -191,8 +197,10 @@ class _Teller:
             details={"NodeID": desired.node_id},
             execution=execution,
         )
-        if first and not self._spec.type.everywhere:
-            self._runs(version, time)
+        if waits and not self._spec.type.everywhere:
+            self._unplaced[version] = self._unplaced.get(version, self._spec.count) - 1
+            if self._unplaced[version] <= 0:
+                self._runs(version, time)
 
     def _runs(self, version: int, time: int) -> None:
         details = {"NewState": JobState.RUNNING.value}
@@ -206,6 +214,8 @@ class _Teller:
             return
         self._seen[execution] = state
         version = wish.version
+        if self._unplaced.pop(version, 0) > 0 and self.history.standings[version].state in _WAITS:
+            self._runs(version, time)  # work has begun before all partitions have a node
         if state in (ExecutionState.RUNNING, ExecutionState.PUBLISHING):
             if before is None and not self._spec.type.everywhere:
                 self._step(time, _EXECUTION, "Running", version=version, execution=execution)

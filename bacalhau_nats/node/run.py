@@ -11,26 +11,28 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from bacalhau_nats import plugins
 from bacalhau_nats.compute.machine import machine_capacity
 from bacalhau_nats.compute.runner import Plugins
 from bacalhau_nats.compute.service import ComputeService, ComputeServiceSettings, only_process
 from bacalhau_nats.domain.node import NodeReport, NodeRole
+from bacalhau_nats.gateway.agent_service import AgentService
 from bacalhau_nats.gateway.core import GatewaySettings, Identity
+from bacalhau_nats.gateway.listener import Listener
 from bacalhau_nats.gateway.service import GatewayService, GatewayServiceSettings
 from bacalhau_nats.messaging.blobs import ObjectStore
-from bacalhau_nats.messaging.bus import Bus, connect
+from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.outlook import Outlook
-from bacalhau_nats.messaging.server import ClusterOptions, EmbeddedServer
-from bacalhau_nats.messaging.subjects import Cell
 from bacalhau_nats.messaging.topology import ensure
 from bacalhau_nats.node import slices
 from bacalhau_nats.node.identity import Self, who_am_i
 from bacalhau_nats.node.presence import say_hello
+from bacalhau_nats.node.servers import connected, nats_servers, without_password
 from bacalhau_nats.ports import PluginContext
 from bacalhau_nats.requester.service import RequesterService
 from bacalhau_nats.settings import Settings, allocate
@@ -79,13 +81,14 @@ async def run(
     """
     me = who_am_i(settings, name)
     async with AsyncExitStack() as stack:
-        urls = await _servers(settings, stack, me, orchestrator=orchestrator)
-        node = _Node(settings, me, await _connect(settings, stack, urls, me, "control"), stack)
-        node.bulk = await _connect(settings, stack, urls, me, "bulk")
+        urls = await nats_servers(settings, stack, me, orchestrator=orchestrator)
+        node = _Node(settings, me, await connected(settings, stack, urls, me, "control"), stack)
+        node.bulk = await connected(settings, stack, urls, me, "bulk")
+        node.nats_url = without_password(urls[0])
         if orchestrator:
             await node.add_orchestrator(also_compute=compute)
         if compute:
-            await node.add_compute()
+            await node.add_compute(alone=not orchestrator)
         await node.live(stop, lambda: ready(Started(me.node_id, node.api_url, urls[0])))
 
 
@@ -96,8 +99,8 @@ class _Node:
         self._settings, self._me, self._bus, self._stack = settings, me, bus, stack
         self._clock = SystemClock()
         self.bulk = bus
-        self.api_url = ""
-        self._roles: list[RequesterService | ComputeService | GatewayService] = []
+        self.api_url = self.nats_url = ""
+        self._roles: list[RequesterService | ComputeService | GatewayService | AgentService] = []
 
     async def live(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Run the roles; computes leave first, while there is still somebody to tell."""
@@ -181,6 +184,7 @@ class _Node:
                 key_file=settings.api.tls.key_file,
                 core=core,
                 config=settings.to_wire,
+                debug=self._debug,
             ),
             identity,
             blobs=self._store("blobs"),
@@ -193,8 +197,18 @@ class _Node:
         ).replicas
         return ObjectStore(self.bulk, self._bus.cell.bucket(name), replicas=replicas)
 
-    async def add_compute(self) -> None:
-        """Add a compute node with every plugin that is installed and not switched off."""
+    def _debug(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"NATSServer": {"ClientURL": self.nats_url}}
+        for role in self._roles:
+            if isinstance(role, ComputeService):
+                found |= role.inside()
+        return found
+
+    async def add_compute(self, *, alone: bool) -> None:
+        """Add a compute node with every plugin that is installed and not switched off.
+
+        ``alone``, it serves the agent's part of the API when a port for it is set.
+        """
         settings, me = self._settings, self._me
         await self._stack.enter_async_context(only_process(settings.data_dir, me.node_id))
         machine = await asyncio.to_thread(machine_capacity, settings.data_dir)
@@ -226,9 +240,23 @@ class _Node:
             node_env=dict(os.environ),  # noqa: TID251 - a job may ask for a variable of the node
             rules=slices.policy_rules(settings, found.storages),
         )
-        self._roles.append(
-            ComputeService(self._bus, self.bulk, self._clock, service, found, version=me.version)
+        compute = ComputeService(self._bus, self.bulk, self._clock, service, found, version=me.version)
+        self._roles.append(compute)
+        if alone and settings.api.port and settings.source("API.Port") != "default":
+            self._roles.append(self._agent(compute))
+
+    def _agent(self, compute: ComputeService) -> AgentService:
+        api = self._settings.api
+        agent = AgentService(
+            Listener(api.host, api.port, api.tls.cert_file, api.tls.key_file),
+            self._me.build,
+            report=lambda: compute.survey.report,
+            beat=compute.pulse.now,
+            debug=self._debug,
+            config=self._settings.to_wire,
         )
+        self.api_url = agent.url
+        return agent
 
     async def _open(self, group: str) -> plugins.OpenPlugins:
         cell = self._bus.cell
@@ -251,44 +279,3 @@ class _Node:
         build = self._me.build
         own = {"name": str(self._me.node_id), "os_type": build.goos, "os_arch": build.goarch}
         return own | dict(self._settings.labels)
-
-
-async def _servers(
-    settings: Settings, stack: AsyncExitStack, me: Self, *, orchestrator: bool
-) -> Sequence[str]:
-    """Give the NATS servers to connect to; an orchestrator that is given none starts one."""
-    section = settings.orchestrator
-    if not orchestrator:
-        return settings.compute.orchestrators
-    if section.urls:
-        return section.urls
-    cluster = section.cluster
-    options = (
-        ClusterOptions(
-            name=cluster.name or "bacalhau",
-            host=cluster.host or section.host,
-            port=cluster.port,
-            peers=cluster.peers,
-            advertise=cluster.advertise,
-        )
-        if cluster.port
-        else None
-    )
-    server = EmbeddedServer(
-        settings.data_dir / "nats",
-        host=section.host,
-        port=section.port or -1,
-        name=me.node_id,
-        token=section.auth.token,
-        cluster=options,
-    )
-    await stack.enter_async_context(server)
-    return [server.url]
-
-
-async def _connect(
-    settings: Settings, stack: AsyncExitStack, urls: Sequence[str], me: Self, purpose: str
-) -> Bus:
-    token = settings.orchestrator.auth.token or settings.compute.auth.token
-    opened = connect(urls, cell=Cell(settings.cell), name=f"{me.node_id} {purpose}", token=token or None)
-    return await stack.enter_async_context(opened)

@@ -90,7 +90,7 @@ class _Connection:
             await self._answer()
         except _Refused as refused:
             text = f"{refused.status.value} {refused.status.phrase}\n".encode()
-            self._head(refused.status, len(text), "Content-Type: text/plain", *refused.headers)
+            self._head(refused.status, len(text), "Content-Type: text/plain; charset=utf-8", *refused.headers)
             self._writer.write(text)
         except (OSError, EOFError, TimeoutError) as error:
             _log.debug("download broken off: %s", error)

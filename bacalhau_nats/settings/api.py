@@ -84,7 +84,12 @@ class APISettings(Section):
     """The HTTP API: where the gateway listens and where a client finds it."""
 
     host: Text = key("127.0.0.1", "Address the gateway listens on; for a client a host or a whole URL.")
-    port: int = key(1234, "Port of the HTTP API; 0 means any free one.", ge=0, le=65535)
+    port: int = key(
+        1234,
+        "Port of the HTTP API; 0 means any free one. A node that only computes serves the agent's part there if this is set, and not 0.",
+        ge=0,
+        le=65535,
+    )
     tls: APITLSSettings = part(APITLSSettings)
     auth: APIAuthSettings = part(APIAuthSettings)
 

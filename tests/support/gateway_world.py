@@ -65,7 +65,6 @@ class GatewayWorld:
         settings: GatewaySettings | None = None,
         *,
         limits: HTTPLimits | None = None,
-        orchestrator: bool = True,
         stream: Stream | None = None,
     ) -> None:
         ticks = itertools.count(1_800_000_000)
@@ -97,9 +96,7 @@ class GatewayWorld:
             logs=self._logs,
             now=lambda: self._last() + 1,
         )
-        self.app = create_app(
-            self.gateway, orchestrator=orchestrator, limits=limits or HTTPLimits(per_second=0)
-        )
+        self.app = create_app(self.gateway, limits=limits or HTTPLimits(per_second=0))
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway:1234")
 

@@ -12,6 +12,8 @@ from bacalhau_nats.domain.jobview import ExecutionView, JobView
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow
 
 SECOND = 1_000_000_000
+_MOST_LINES = 20
+_LONGEST_REASON = 300
 
 JOB_STOPPED = "Execution stop requested because job has been stopped"
 JOB_FAILED = "Execution stopped due to job failure"
@@ -92,6 +94,11 @@ def unsuitable(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> dict[NodeID, st
     return reasons
 
 
+def available(nodes: Mapping[NodeID, NodeNow]) -> int:
+    """Count the nodes that are connected and may work, whether they suit or not."""
+    return sum(node.live and node.approved for node in nodes.values())
+
+
 def not_enough_nodes(wanted: int, known: int, suitable: int, reasons: Mapping[NodeID, str]) -> str:
     """Write the refusal that clients of the original look for, with each node's reason."""
     head = f"not enough nodes to run job. requested: {wanted}, available: {known}, suitable: {suitable}."
@@ -113,17 +120,24 @@ def node_counts(wanted: int, known: int, suitable: int) -> dict[str, str]:
 
 
 def bullets(reasons: Mapping[NodeID, str]) -> str:
-    """Write reasons one per line; equal ones are counted instead of repeated."""
+    """Write reasons one per line; equal ones are counted instead of repeated, and many or long ones cut."""
     by_reason: dict[str, list[NodeID]] = {}
     for node_id, reason in sorted(reasons.items()):
-        by_reason.setdefault(reason, []).append(node_id)
+        by_reason.setdefault(brief(reason), []).append(node_id)
     lines = [
         f"\n• Node {short(ids[0])}: {reason}"
         if len(ids) == 1
         else f"\n• {len(ids)} of {len(reasons)} nodes: {reason}"
         for reason, ids in by_reason.items()
     ]
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES:] = [f"\n• and {len(lines) - _MOST_LINES} more reasons"]
     return "".join(lines)
+
+
+def brief(reason: str) -> str:
+    """Cut a reason that tells too much: it may quote thousands of the job's own constraints."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 
 
 def cause_of(execution: ExecutionView, tries: int) -> str:

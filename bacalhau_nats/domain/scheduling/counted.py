@@ -48,8 +48,9 @@ def reconcile_counted(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float,
     if suitable == 0:
         deadline = common.queue_deadline(job)
         if deadline is None or deadline <= now:
-            message = common.not_enough_nodes(len(slots.empty), len(nodes), 0, reasons)
-            details = common.node_counts(len(slots.empty), len(nodes), 0)
+            available = common.available(nodes)
+            message = common.not_enough_nodes(len(slots.empty), available, 0, reasons)
+            details = common.node_counts(len(slots.empty), available, 0)
             failed = common.conclusion(job, JobState.FAILED, message, IsError="true", **details)
             return Plan(stop=stops, conclude=failed)
         look = earliest(look, deadline)

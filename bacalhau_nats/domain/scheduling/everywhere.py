@@ -28,7 +28,7 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
     for execution in job.of_version(job.spec.version):
         by_node.setdefault(execution.node_id, []).append(execution)
     if not targets and not by_node:
-        return _nobody(job, len(nodes), reasons, now)
+        return _nobody(job, common.available(nodes), reasons, now)
     place: list[Placement] = []
     look = common.total_deadline(job)
     gave_up: list[ExecutionView] = []

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bacalhau_nats.gateway.core import Gateway
+from bacalhau_nats.domain.node import BuildInfo
 from bacalhau_nats.gateway.http.wire import answer
-from bacalhau_nats.gateway.nodes import Nodes
 from bacalhau_nats.gateway.render_node import build_info
 
 PREFIX = "/api/v1/agent"
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a node says of itself: its description, what its parts show, its settings without secrets."""
+
+    build: BuildInfo
+    node: Callable[[], Mapping[str, Any]]
+    debug: Callable[[], Awaitable[Mapping[str, Any]]]
+    config: Callable[[], Mapping[str, Any]]
+
+
 class AgentRoutes:
     """The routes about this node."""
 
-    def __init__(self, gateway: Gateway, nodes: Nodes) -> None:
-        self._gateway = gateway
-        self._nodes = nodes
+    def __init__(self, about: About) -> None:
+        self._about = about
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
@@ -41,22 +53,21 @@ class AgentRoutes:
 
     async def version(self, request: Request) -> Response:
         """Give the version at top level."""
-        return answer(request, build_info(self._gateway.identity.build))
+        return answer(request, build_info(self._about.build))
 
     async def node(self, request: Request) -> Response:
         """Give this node's description at top level."""
-        return answer(request, self._nodes.me())
+        return answer(request, self._about.node())
 
     async def debug(self, request: Request) -> Response:
         """Give what the parts of this node show of themselves."""
-        found = {"DiscoveredNodes": await self._nodes.nodes(), **self._gateway.debug()}
-        return answer(request, found)
+        return answer(request, await self._about.debug())
 
     async def config(self, request: Request) -> Response:
         """Give the settings; whoever gives them has replaced the secrets."""
-        return answer(request, {"config": self._gateway.config()})
+        return answer(request, {"config": self._about.config()})
 
     async def authconfig(self, request: Request) -> Response:
         """Give the provider's part of the settings; empty without a provider."""
-        auth = self._gateway.config().get("API", {}).get("Auth", {})
+        auth = self._about.config().get("API", {}).get("Auth", {})
         return answer(request, {"Version": "1.0.0", "Config": auth.get("Oauth2", {})})

@@ -7,9 +7,11 @@ outside them it is a 405. Three old paths redirect. The OpenAPI document is at `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,7 +20,7 @@ from starlette.responses import Response
 from bacalhau_nats.errors import BacalhauError
 from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.http import problems
-from bacalhau_nats.gateway.http.agent import AgentRoutes
+from bacalhau_nats.gateway.http.agent import About, AgentRoutes
 from bacalhau_nats.gateway.http.auth import AuthRoutes
 from bacalhau_nats.gateway.http.jobs import JobRoutes
 from bacalhau_nats.gateway.http.logs import LogRoutes
@@ -48,32 +50,48 @@ class HTTPLimits:
     seconds: float = 30
 
 
-def create_app(gateway: Gateway, *, orchestrator: bool = True, limits: HTTPLimits | None = None) -> FastAPI:
-    """Make the application. A node that only computes serves the agent's routes and nothing else."""
+def create_app(gateway: Gateway, *, limits: HTTPLimits | None = None) -> FastAPI:
+    """Make the application of a gateway: the whole API."""
+    nodes = Nodes(gateway)
+
+    async def debug() -> dict[str, Any]:
+        return {"DiscoveredNodes": await nodes.nodes(), **gateway.debug()}
+
+    about = About(gateway.identity.build, nodes.me, debug, lambda: gateway.config())  # noqa: PLW0108 - may be exchanged
+    submissions = Submissions(gateway)
+    queries = Queries(gateway, submissions.content.give_back)
+    # Routes are tried in this order: the ones asked most come first.
+    routers = (
+        JobRoutes(submissions, queries).router(),
+        AuthRoutes(gateway.identity).router(),
+        LogRoutes(gateway).router(),
+        ResultRoutes(gateway).router(),
+        NodeRoutes(nodes).router(),
+    )
+    return _application(about, routers, limits)
+
+
+def create_agent_app(about: About, *, limits: HTTPLimits | None = None) -> FastAPI:
+    """Make the application of a node that is no gateway: it says what it is, and nothing else."""
+    return _application(about, (), limits)
+
+
+def _application(about: About, routers: Sequence[APIRouter], limits: HTTPLimits | None) -> FastAPI:
     bounds = limits or HTTPLimits()
     app = FastAPI(
         title="bacalhau-nats",
-        version=gateway.identity.build.git_version or "dev",
+        version=about.build.git_version or "dev",
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
             Middleware(Edge),
             Middleware(Limits, body=bounds.body, per_second=bounds.per_second, seconds=bounds.seconds),
-            Middleware(ServerHeaders, build=gateway.identity.build),
+            Middleware(ServerHeaders, build=about.build),
         ],
         exception_handlers={BacalhauError: _on_error, HTTPException: _on_http_error},
     )
-    nodes = Nodes(gateway)
-    if orchestrator:
-        submissions = Submissions(gateway)
-        queries = Queries(gateway, submissions.content.give_back)
-        # Routes are tried in this order: the ones asked most come first.
-        app.include_router(JobRoutes(submissions, queries).router())
-        app.include_router(AuthRoutes(gateway.identity).router())
-        app.include_router(LogRoutes(gateway).router())
-        app.include_router(ResultRoutes(gateway).router())
-        app.include_router(NodeRoutes(nodes).router())
-    app.include_router(AgentRoutes(gateway, nodes).router())
+    for router in (*routers, AgentRoutes(about).router()):
+        app.include_router(router)
     for path in _REDIRECTS:
         app.add_api_route(path, _redirect, methods=["GET"], include_in_schema=False)
     return app

@@ -234,6 +234,7 @@ def test_a_job_for_every_node_without_one(kind):
         assert plan.conclude is None
     else:
         assert plan.conclude.message == "not matching nodes to run job out of 0 available nodes."
+        assert plan.conclude.details == {"IsError": "true", "NodesAvailable": "0"}
 
 
 def test_the_reasons_of_all_nodes_are_told():

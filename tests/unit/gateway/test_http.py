@@ -7,9 +7,11 @@ import json
 import httpx
 import pytest
 
+from bacalhau_nats.domain.node import BuildInfo
 from bacalhau_nats.domain.times import go_time, header_time
 from bacalhau_nats.errors import BusTimeout, Forbidden, InternalError
-from bacalhau_nats.gateway.http.app import HTTPLimits
+from bacalhau_nats.gateway.http.agent import About
+from bacalhau_nats.gateway.http.app import HTTPLimits, create_agent_app
 from bacalhau_nats.gateway.http.middleware import RateLimit
 from bacalhau_nats.gateway.http.versions import before_1_5, gate
 from bacalhau_nats.gateway.http.wire import encode
@@ -135,11 +137,18 @@ async def test_a_wrong_method_is_not_found_inside_the_groups_and_not_allowed_out
 
 
 async def test_a_compute_node_serves_its_agent_and_nothing_else():
-    world = GatewayWorld(orchestrator=False)
-    for path in (JOBS, "/api/v1/orchestrator/nodes", "/api/v1/auth"):
-        assert (await world.http.get(path)).status_code == 404
-    assert (await world.http.get("/api/v1/agent/alive")).json() == {"Status": "OK"}
-    assert (await world.http.get("/")).headers["location"] == "/api/v1/agent/version"
+    async def debug():
+        return {"jobsCompleted": 3}
+
+    app = create_agent_app(About(BuildInfo(), lambda: {"NodeID": "n-1"}, debug, dict))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as http:
+        for path in (JOBS, "/api/v1/orchestrator/nodes", "/api/v1/auth"):
+            assert (await http.get(path)).status_code == 404
+        assert (await http.get("/api/v1/agent/alive")).json() == {"Status": "OK"}
+        assert (await http.get("/api/v1/agent/node")).json() == {"NodeID": "n-1"}
+        assert (await http.get("/api/v1/agent/debug")).json() == {"jobsCompleted": 3}
+        assert (await http.get("/api/v1/agent/config")).json() == {"config": {}}
+        assert (await http.get("/")).headers["location"] == "/api/v1/agent/version"
 
 
 async def test_the_agent_shows_settings_provider_and_nodes():

@@ -189,8 +189,21 @@ async def test_waiting_is_noted_once_and_only_after_a_second():
     await office.ticking(3, beats=["n1"])
     assert office.story.job().state is JobState.QUEUED
     notes = [f.record for f in office.story.facts if isinstance(f.record, Waiting)]
-    assert [n.message for n in notes] == ["Job queued.\n• Node n1: is busy now"]
+    head = "Job queued. not enough nodes to run job. requested: 1, available: 1, suitable: 0."
+    assert [n.message for n in notes] == [f"{head}\n• Node n1: is busy now"]
     assert (notes[0].reasons, notes[0].requester) == ({"n1": "is busy now"}, "me")
+
+
+@virtually
+async def test_a_daemon_that_runs_where_it_can_does_not_queue_for_nodes_that_do_not_suit_it():
+    office = Office()
+    office.node()
+    office.node("n2", engines=())
+    office.story.tell(a_job(type=JobType.DAEMON))
+    await office.look()
+    await office.ticking(3, beats=["n1", "n2"])
+    assert office.story.job().state is JobState.RUNNING
+    assert not [f for f in office.story.facts if isinstance(f.record, Waiting)]
 
 
 @virtually
@@ -380,7 +393,7 @@ async def test_a_stored_node_that_is_silent_counts_for_one_window_after_a_start(
     office = Office()
     office.story.tell(a_node())
     assert office.desk.nodes_now()[N1].live
-    await asyncio.sleep(16)
+    await office.ticking(16)
     assert not office.desk.nodes_now()[N1].live
 
 
