@@ -1,50 +1,34 @@
 """Replays recorded exchanges of the public API and says where an answer differs.
 
-The form of the files is described in ``tests/exchanges/README.md``. Websockets and steps that need another
-server than the one given are left out.
+The form of the files is described in ``tests/exchanges/README.md``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import hashlib
+import io
 import json
 import random
-import re
 import string
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import tarfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.support.comparing import PLACE, SHORT, Comparison, Instead, Rules
 
 FOLDER = Path(__file__).parent.parent / "exchanges"
-SHORT = 10
-_PLACE = re.compile(r"\{\{(.*?)\}\}")
-_KINDS = {
-    "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
-    "string": r"[\s\S]*",
-    "text": r"[\s\S]+",
-    "semver": r"v?\d+\.\d+\.\d+.*",
-    "digits": r"\d+",
-    "port": r"\d+",
-    "uuid": r"[0-9a-f-]{36}",
-    "reqid": r"[A-Za-z0-9]{32}",
-    "gotime": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC",
-    "base64": r"[A-Za-z0-9+/=]+",
-    "int": r"-?\d+",
-    "ns": r"\d+",
-}
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "int": int,
-    "ns": int,
-    "number": (int, float),
-    "object": dict,
-    "list": list,
-    "any": object,
-}
+_ASK_AGAIN = 0.1
+_FRAME_PATIENCE = 20.0
 Step = dict[str, Any]
 
 
@@ -71,51 +55,130 @@ def answer_challenge(phrase: str) -> str:
     return base64.b64encode(json.dumps(proof).encode()).decode()
 
 
-@dataclass
-class Rules:
-    """How one response is compared: places that are soft, unordered or optional."""
-
-    soft: list[str] = field(default_factory=list)
-    unordered: list[str] = field(default_factory=list)
-    optional: list[str] = field(default_factory=list)
-
-    @staticmethod
-    def covers(patterns: list[str], path: str) -> bool:
-        for pattern in patterns:
-            rule = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
-            if re.fullmatch(rule, path):
-                return True
-        return False
-
-
 class Replayer:
-    """Runs one scenario against a server; ``names`` is what placeholders stand for."""
+    """Runs one scenario against a server whose node id is ``server``.
 
-    def __init__(self, http: httpx.AsyncClient, server: str) -> None:
+    ``bases`` are the addresses of the profile's servers by name, "" the one asked usually; ``names`` is what
+    further placeholders stand for. Without ``wording`` texts for people need only be there. ``instead`` are
+    values that may be there in the place of recorded ones.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        server: str,
+        *,
+        bases: Mapping[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
+        wording: bool = True,
+        instead: Sequence[Instead] = (),
+    ) -> None:
         self._http = http
+        self._bases = bases or {"": "http://gateway:1234"}
+        self._wording, self._instead = wording, instead
         run = "".join(random.choices(string.ascii_lowercase, k=8))
         self.names = {"run": run, "server.id": server, "server.short": server[:SHORT]}
+        self._comparison = Comparison(self.names)
+        for name, value in (names or {}).items():
+            self._comparison.bind(name, value)
 
-    async def step(self, step: Step) -> list[str]:
-        """Do one exchange; give the differences."""
-        for before in [step["before"]] if isinstance(step.get("before"), dict) else []:
-            if "answer" in before:
-                proof = before["answer"]
-                self.names[proof["as"]] = answer_challenge(self.names[proof["phrase"]])
-        request, wanted = step["request"], step["response"]
-        got = await self._http.send(self._request(request))
-        rules = Rules(*(step.get(key) or [] for key in ("soft", "unordered", "optional")))
-        differences = [] if got.status_code == wanted["status"] else [f"status {got.status_code}: {got.text}"]
-        for name, value in (wanted.get("headers") or {}).items():
-            if value is None:
-                differences += [f"header {name}: {got.headers[name]}"] if name in got.headers else []
+    async def step(self, step: Step, *, patience: float = 60.0, grace: float = 1.0) -> list[str]:
+        """Do one exchange; give the differences.
+
+        ``patience``: seconds to ask again for what the step awaits. ``grace``: seconds that the rest may come later
+        than that; a step that awaits nothing has none.
+        """
+        await self._prepare(step.get("before"))
+        deadline = 0.0
+        while True:
+            before = dict(self.names)
+            if step["request"].get("websocket"):
+                got = await self._stream(step["request"])
             else:
-                differences += self._compare(value, got.headers.get(name), f"header {name}", rules)
-        if "body" in wanted:
-            differences += self._compare(wanted["body"], got.json(), "", rules)
-        elif "text" in wanted and got.text != wanted["text"]:
-            differences.append(f"text {got.text!r}")
-        return differences
+                got = await self._ask(step, patience)
+            found = self._differences(step, got)
+            deadline = deadline or time.monotonic() + (grace if "repeat" in step else 0.0)
+            if not found or time.monotonic() >= deadline:
+                return found
+            self.names.clear()
+            self.names.update(before)
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def _prepare(self, before: Any) -> None:
+        for one in before if isinstance(before, list) else [before] if before else []:
+            match one:
+                case {"answer": {"phrase": phrase, "as": name}}:
+                    self.names[name] = answer_challenge(self.names[phrase])
+                case {"sleep_s": seconds}:
+                    await asyncio.sleep(seconds)
+                case {"clock": name}:
+                    self.names[name] = str(int(time.time()))
+                case _:
+                    raise ValueError(f"cannot do {one} before a step")
+
+    async def _ask(self, step: Step, patience: float) -> Step:
+        repeat = step.get("repeat") or {"until": [], "within_s": 0}
+        deadline = time.monotonic() + min(repeat["within_s"], patience)
+        while True:
+            got = _answer(await self._http.send(self._request(step["request"])))
+            body = got.get("body")
+            if all(_holds(one, body) for one in repeat["until"]) or time.monotonic() > deadline:
+                return got
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def _stream(self, request: Step) -> Step:
+        options = request["websocket"] if isinstance(request["websocket"], dict) else {}
+        address = self._address(request).replace("http", "ws", 1)
+        headers = {key: self._fill(value) for key, value in (request.get("headers") or {}).items()}
+        frames: list[Any] = []
+        try:
+            async with connect(address, additional_headers=headers, compression=None) as socket:
+                while len(frames) < options.get("read_frames", len(frames) + 1):
+                    async with asyncio.timeout(options.get("wait_s", _FRAME_PATIENCE)):
+                        frames.append(json.loads(await socket.recv()))
+                return {"status": 101, "frames": _joined(frames), "close": "by the client"}
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd else None
+            return {"status": 101, "frames": _joined(frames), "close": code}
+        except TimeoutError:
+            return {"status": 101, "frames": _joined(frames), "close": "not in time"}
+        except InvalidStatus as refused:
+            answer = refused.response
+            headers = list(answer.headers.raw_items())
+            return _answer(
+                httpx.Response(answer.status_code, headers=headers, content=bytes(answer.body or b""))
+            )
+
+    def _differences(self, step: Step, got: Step) -> list[str]:
+        kept = (step.get(key) or [] for key in ("soft", "unordered", "optional"))
+        rules = Rules(*kept, wording=self._wording, instead=self._instead)
+        self._bind(step.get("binds") or {}, got.get("body"), rules)
+        wanted, found = step["response"], []
+        if got["status"] != wanted["status"]:
+            found.append(f"status {got['status']} instead of {wanted['status']}: {got.get('text', '')[:500]}")
+        for name, value in (wanted.get("headers") or {}).items():
+            given = got["headers"].get(name)
+            if value is None:
+                found += [f"header {name}: {given}"] if given is not None else []
+            else:
+                found += self._comparison.differences(value, given, f"header {name}", rules)
+        for part, path in (("body", ""), ("frames", "/frames"), ("close", "/close")):
+            if part in wanted:
+                found += self._comparison.differences(wanted[part], got.get(part), path, rules)
+        if "text" in wanted:
+            found += self._comparison.differences(wanted["text"], got.get("text"), "/text", rules)
+        if "archive" in wanted:
+            wished = sorted(wanted["archive"], key=lambda entry: entry["name"])
+            found += self._comparison.differences(wished, _unpacked(got["content"]), "archive", rules)
+        return found
+
+    def _bind(self, places: Mapping[str, str], body: Any, rules: Rules) -> None:
+        for name, place in places.items():
+            if any(place.startswith(f"{free}/") for free in rules.unordered):
+                continue  # which of them it is shows when they are compared
+            value = _at(body, place)
+            if name not in self.names and isinstance(value, str) and value:
+                self._comparison.bind(name, value)
 
     def _request(self, request: Step) -> httpx.Request:
         headers = (
@@ -131,110 +194,98 @@ class Replayer:
             content = json.dumps(self._fill(request["body"]), separators=(",", ":"), ensure_ascii=False)
         else:
             content = self._fill(request.get("body_text", ""))
-        query = self._fill(request.get("query") or "", quoted=True)
+        body: Any = content.encode() or None
+        if headers.pop("Transfer-Encoding", "") == "chunked":
+            body = _in_pieces(content.encode())
+        address = self._address(request)
         made = self._http.build_request(
             request["method"],
-            "http://gateway:1234/",
+            address,
             headers={key: self._fill(value) for key, value in headers.items() if value is not None},
-            content=content.encode() or None,
+            content=body,
         )
-        path = self._fill(request["path"], quoted=True) + (f"?{query}" if query else "")
-        made.url = made.url.copy_with(raw_path=path.encode())
+        if "path" in request:  # as it is: the library would write some paths in another way
+            origin = self._bases[request.get("base", "")]
+            made.url = made.url.copy_with(raw_path=address.removeprefix(origin).encode())
         return made
+
+    def _address(self, request: Step) -> str:
+        if "url" in request:
+            return str(self._fill(request["url"]))
+        query = self._fill(request.get("query") or "", quoted=True)
+        path = self._fill(request["path"], quoted=True) + (f"?{query}" if query else "")
+        return f"{self._bases[request.get('base', '')]}{path}"
 
     def _fill(self, value: Any, *, quoted: bool = False) -> Any:
         if isinstance(value, str):
-
-            def known(match: re.Match[str]) -> str:
-                found = self.names.get(match[1], match[0])
-                return quote(found, safe="") if quoted else found
-
-            return _PLACE.sub(known, value)
+            parts = PLACE.split(value)
+            for index in range(1, len(parts), 2):
+                found = self.names.get(parts[index], f"{{{{{parts[index]}}}}}")
+                parts[index] = quote(found, safe="") if quoted else found
+            return "".join(parts)
         if isinstance(value, dict):
             return {self._fill(key): self._fill(item) for key, item in value.items()}
         return [self._fill(item) for item in value] if isinstance(value, list) else value
 
-    # --- comparing --------------------------------------------------------------------------------------
 
-    def _compare(self, want: Any, got: Any, path: str, rules: Rules) -> list[str]:
-        if rules.covers(rules.soft, path):
-            return [] if type(want) is type(got) else [f"{path}: {got!r} is of another kind"]
-        if isinstance(want, str):
-            return self._compare_text(want, got, path)
-        if isinstance(want, dict) and isinstance(got, dict):
-            return list(self._compare_objects(want, got, path, rules))
-        if isinstance(want, list) and isinstance(got, list):
-            return list(self._compare_lists(want, got, path, rules))
-        same = want == got and isinstance(want, bool) == isinstance(got, bool)
-        return [] if same else [f"{path}: {got!r} instead of {want!r}"]
+async def _in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), 8):
+        yield content[begin : begin + 8]
 
-    def _compare_objects(self, want: Step, got: Step, path: str, rules: Rules) -> Iterator[str]:
-        for key in want.keys() | got.keys():
-            here = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
-            if key not in got:
-                if not rules.covers(rules.optional, here):
-                    yield f"{here} is missing"
-            elif key not in want:
-                yield f"{here} is too much: {got[key]!r}"
-        for key in want:
-            if key in got:
-                here = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
-                yield from self._compare(want[key], got[key], here, rules)
 
-    def _compare_lists(self, want: list[Any], got: list[Any], path: str, rules: Rules) -> Iterator[str]:
-        if len(want) != len(got):
-            yield f"{path}: {len(got)} items instead of {len(want)}"
-            return
-        if not rules.covers(rules.unordered, path):
-            for index, (one, other) in enumerate(zip(want, got, strict=True)):
-                yield from self._compare(one, other, f"{path}/{index}", rules)
-            return
-        left = list(got)
-        for index, one in enumerate(want):
-            for other in left:
-                before = dict(self.names)
-                if not self._compare(one, other, f"{path}/{index}", rules):
-                    left.remove(other)
-                    break
-                self.names = before
-            else:
-                yield f"{path}: nothing is like {one!r} in {left!r}"
+def _answer(response: httpx.Response) -> Step:
+    found: Step = {"status": response.status_code, "headers": response.headers, "content": response.content}
+    if response.headers.get("content-type", "").startswith("application/json"):
+        try:
+            found["body"] = response.json()
+        except ValueError:
+            found["body"] = None
+    if not response.content.startswith(b"\x1f\x8b"):
+        found["text"] = response.text
+    return found
 
-    def _compare_text(self, want: str, got: Any, path: str) -> list[str]:
-        whole = re.fullmatch(r"\{\{@(\w+)\}\}", want)
-        kind = _TYPES.get(whole[1]) if whole else None
-        if kind is not None and not isinstance(got, str):
-            return [] if isinstance(got, kind) else [f"{path}: {got!r} instead of {want}"]
-        if not isinstance(got, str):
-            return [f"{path}: {got!r} instead of {want!r}"]
-        pattern, new = self._pattern(want)
-        match = re.fullmatch(pattern, got)
-        if match is None:
-            return [f"{path}: {got!r} instead of {want!r}"]
-        for index, name in enumerate(new):
-            value = match[f"n{index}"]
-            if value in self.names.values():
-                return [f"{path}: {got!r} is known as another name than {name}"]
-            self.names[name] = value
-            if name.endswith(".id"):
-                self.names[f"{name[:-3]}.short"] = value[:SHORT]
-        return []
 
-    def _pattern(self, text: str) -> tuple[str, list[str]]:
-        new: list[str] = []
+def _at(value: Any, pointer: str) -> Any:
+    for part in pointer.split("/")[1:]:
+        if part == "#":
+            return len(value) if isinstance(value, list) else 0
+        try:
+            key = part.replace("~1", "/").replace("~0", "~")
+            value = value[int(part)] if isinstance(value, list) else value[key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return value
 
-        def part(match: re.Match[str]) -> str:
-            name = match[1]
-            if name.startswith("@"):
-                return f"(?:{_KINDS[name[1:]]})"
-            if name in self.names:
-                return re.escape(self.names[name])
-            new.append(name)
-            return f"(?P<n{len(new) - 1}>.+?)"
 
-        pieces = _PLACE.split(text)
-        places = list(_PLACE.finditer(text))
-        pattern = re.escape(pieces[0])
-        for index, place in enumerate(places):
-            pattern += part(place) + re.escape(pieces[2 * index + 2])
-        return pattern, new
+def _holds(condition: Step, body: Any) -> bool:
+    found = _at(body, condition["at"])
+    if "in" in condition:
+        return found in condition["in"]
+    if "at_least" in condition:
+        return found is not None and found >= condition["at_least"]
+    return bool(found) and all(_at(item, condition["of"]) in condition["each_in"] for item in found)
+
+
+def _joined(frames: list[Any]) -> list[Any]:
+    """Join neighbouring frames of one stream, since where they are cut is free."""
+    found: list[Any] = []
+    for frame in frames:
+        before = found[-1] if found else {}
+        kinds = [one.get("value", {}).get("Type") for one in (before, frame)]
+        if kinds[0] == kinds[1] and not before.get("error") and not frame.get("error"):
+            before["value"]["Line"] += frame["value"]["Line"]
+        else:
+            found.append(frame)
+    return found
+
+
+def _unpacked(content: bytes) -> list[Step]:
+    """List a tar.gz by name: kind, permission bits and text of each entry."""
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(content))) as archive:
+        for entry in archive:
+            kind = "dir" if entry.isdir() else "file" if entry.isfile() else "other"
+            line = {"name": entry.name.rstrip("/"), "type": kind, "mode": f"{entry.mode & 0o7777:o}"}
+            stream = archive.extractfile(entry) if entry.isfile() else None
+            found.append(line | ({"text": stream.read().decode()} if stream else {}))
+    return sorted(found, key=lambda entry: entry["name"])

@@ -1,0 +1,201 @@
+"""What recorded exchanges may show otherwise with real nodes, and why: the table behind ``docs/compatibility.md``.
+
+Run ``python -m tests.support.differences > docs/compatibility.md`` after a change.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from tests.support.comparing import Instead
+
+
+@dataclass(frozen=True)
+class Known:
+    """A difference that is meant: ``steps`` are patterns of ids, ``places`` say what may differ there.
+
+    ``comes``: false where it depends on the timing of a run.
+    """
+
+    title: str
+    why: str
+    steps: tuple[str, ...]
+    places: str = ".*"
+    comes: bool = True
+
+    def covers(self, step: str, difference: str) -> bool:
+        return self.concerns(step) and re.match(self.places, difference) is not None
+
+    def concerns(self, step: str) -> bool:
+        return any(fnmatch(step, pattern) for pattern in self.steps)
+
+
+INSTEAD = (Instead("**/RunOutput/ExitCode", -1, 0),)
+"""A WASM module that returns from its entry function has exit code 0, not -1."""
+
+KNOWN = (
+    Known(
+        "`agent/config` has keys of our own, and no default wait of a minute for a silent node",
+        "It shows the settings there are. A silent node is taken for lost after 15 s, since heartbeats cost "
+        "nothing and come every few seconds.",
+        (
+            "agent/open-endpoints/04",
+            "agent/orchestrator-only/02",
+            "agent/config-redaction/01",
+            "cli-wire/node-and-agent/10",
+        ),
+        r"/config/\S+ is too much|/config/Orchestrator/NodeManager/DisconnectTimeout|/config/Compute/Heartbeat",
+    ),
+    Known(
+        "A body in chunks, without a length, is accepted",
+        "Bacalhau's own authorizer fails on it with 500.",
+        ("errors-and-routing/body-size/03",),
+    ),
+    Known(
+        "A node that declines gets no execution",
+        "Nodes are asked before an execution is made, and their reasons are in the job's message. Bacalhau makes "
+        "one for each node that then refuses its bid, twice for a refusal that it takes for a failure.",
+        (
+            "jobs-placement/bid-rejections/02",
+            "jobs-placement/bid-rejections/10",
+            "jobs-submit/docker-local-input-not-allowed/02",
+            "results/failed-queued-noop/08",
+        ),
+        "/History/Items: |/Executions/Items: |/Job/Revision: ",
+    ),
+    Known(
+        "An ops job that every node declines has failed",
+        "Bacalhau calls it completed although nothing ran.",
+        ("jobs-placement/bid-rejections/12",),
+    ),
+    Known(
+        "What would fail again is not run again",
+        "A command that is not in the image, a module that cannot be loaded or traps, an execution that took too "
+        "long: one attempt, and the job's message names its cause. Bacalhau runs it once more on each node and "
+        "then says that there are not enough nodes.",
+        (
+            "jobs-submit/docker-bad-command/02",
+            "jobs-submit/wasm-trap/02",
+            "jobs-submit/wasm-not-a-module/02",
+            "jobs-submit/wasm-entry-module-not-an-input/02",
+            "jobs-timeouts/execution-timeout/02",
+        ),
+        "/History/Items: |/Executions/Items: ",
+    ),
+    Known(
+        "What may succeed later is tried three times, with a growing pause",
+        "A registry that does not answer, for example. Bacalhau tries twice at once. "
+        "`Orchestrator.Scheduler.MaxAttempts` sets how often.",
+        ("jobs-submit/docker-bad-image/02",),
+        "/History/Items: |/Executions/Items: |/Job/Revision: ",
+    ),
+    Known(
+        "A service that ends is started again as long as it is wanted",
+        "Bacalhau gives it up after two exits on each node.",
+        ("jobs-submit/service-that-ends/02",),
+    ),
+    Known(
+        "`Count` may exceed the number of nodes",
+        "Partitions share nodes as far as there is room, and wait for room otherwise.",
+        ("jobs-submit/count-rules/08", "jobs-placement/count-three-on-two-nodes/0[23]"),
+    ),
+    Known(
+        "A daemon that no node suits is queued, and says why",
+        "Bacalhau leaves it pending without a word.",
+        ("jobs-submit/daemon-no-match/02",),
+        "/Job/State|/Job/Revision|/History/Items: ",
+        comes=False,
+    ),
+    Known(
+        "The version is our own",
+        "It is that of this package.",
+        ("logs-websocket/errors/07",),
+        "/ServerVersion",
+    ),
+    Known(
+        "Errors carry a hint, and a job that failed is marked as an error in its history",
+        "People and programs can tell what to do, and what is an error.",
+        ("jobs-submit/ops-failing/02",),
+        "/History/Items/[34]/Event/Details",
+    ),
+    Known(
+        "Jobs have the variable `BACALHAU_JOB_NAME`, too",
+        "Scripts ask for it.",
+        ("jobs-submit/docker-env-meta-labels-priority/02",),
+        "/Executions/Items/0/RunOutput/Stdout",
+    ),
+    Known(
+        "A job that is out of time says so before its executions are stopped",
+        "The requester decides it and then has them stopped; with Bacalhau the node's own clock is first.",
+        ("jobs-timeouts/total-timeout/02",),
+        "/History/Items|/Executions/Items|/Job/Revision",
+    ),
+    Known(
+        "Executions of one job are placed side by side",
+        "One may run before another has its node; the order of their steps is free.",
+        ("jobs-placement/count-two/04",),
+        "/Items/./SeqNum",
+        comes=False,
+    ),
+    Known(
+        "Folders in a result have the permissions they have on the node",
+        "A folder for results is writable for whatever user the container runs as.",
+        ("results/download-the-archive/04",),
+        "archive: ",
+    ),
+)
+
+NOT_REPLAYED = (
+    ("Logs of WASM jobs arrive", "Bacalhau's log stream hangs for a minute and ends with an error."),
+    ("All that a WASM module writes is kept", "Bacalhau's inline output has only the first write."),
+    ("Results of a job without publisher are kept on the bus", "`job get` works without any set-up."),
+    (
+        "The message of a failed job names the cause",
+        "The attempt that decided, its node and its own words; Bacalhau says that there are not enough nodes.",
+    ),
+    (
+        "A rerun of an unknown job or version is refused, and that is all",
+        "Bacalhau's server accepts no write after it.",
+    ),
+    ("A queued job starts as soon as a node has room or joins", "Bacalhau looks once a minute."),
+)
+
+_HEAD = """# Compatibility
+
+The HTTP API is that of Bacalhau 1.9. `tests/exchanges` holds what a server of 1.9.3 answered to some 900 requests; the
+tests replay them, on the gateway alone in its words and on real nodes field by field, where texts for people need only be
+there. This page lists every difference that is accepted; any other one fails the tests.
+
+It is generated from `tests/support/differences.py`: `python -m tests.support.differences > docs/compatibility.md`.
+
+## Seen in recorded exchanges
+
+| What differs | Why | Where |
+|---|---|---|
+"""
+_OTHERS = """
+## Not in the recordings
+
+| What differs | Why |
+|---|---|
+"""
+
+
+def document() -> str:
+    """Write the page."""
+    code = "| A WASM module that returns from its entry function has exit code 0 | Bacalhau says -1. | all WASM jobs |\n"
+    rows = "".join(f"| {k.title} | {k.why} | {_steps(k.steps)} |\n" for k in KNOWN)
+    others = "".join(f"| {title} | {why} |\n" for title, why in NOT_REPLAYED)
+    return _HEAD + code + rows + _OTHERS + others
+
+
+def _steps(steps: Sequence[str]) -> str:
+    return ", ".join(f"`{step}`" for step in steps)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
