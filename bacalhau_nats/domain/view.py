@@ -7,18 +7,21 @@ is also how a past moment is looked at. Unfinished jobs are held in full, settle
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bacalhau_nats.domain.archive import Archived, archive
 from bacalhau_nats.domain.execution import Desired, Observed
 from bacalhau_nats.domain.facts import Fact, Kind
+from bacalhau_nats.domain.id_index import IdIndex
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, named_job_id
 from bacalhau_nats.domain.job import Alias, Conclusion, JobState, Waiting
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
 from bacalhau_nats.domain.node import Approval, Membership, NodeReport
 from bacalhau_nats.domain.spec import JobSpec
+
+_PART = 500  # entries of a list that are looked at before the place is found again
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class View:
     unfinished: dict[JobID, JobView] = field(default_factory=dict)
     _archived: dict[JobID, Archived] = field(default_factory=dict)
     _by_creation: list[tuple[int, JobID]] = field(default_factory=list)
+    _ids: IdIndex = field(default_factory=IdIndex)
     _by_name: dict[tuple[str, str], JobID] = field(default_factory=dict)
     _by_node: dict[NodeID, dict[ExecutionID, ExecutionView]] = field(default_factory=dict)
     _settled: list[JobID] = field(default_factory=list)
@@ -115,6 +119,7 @@ class View:
         if isinstance(record, JobSpec):
             if new:
                 insort(self._by_creation, (job.created, job_id))
+                self._ids.add(job_id)
             self._by_name[job.spec.namespace, job.spec.name] = job_id
         elif isinstance(record, Desired | Observed):
             self._index_execution(job, record.execution_id)
@@ -140,6 +145,7 @@ class View:
                 return
             self.unfinished.pop(job.id, None)
             self._archived.pop(job.id, None)
+            self._ids.discard(job.id)
             at = bisect_left(self._by_creation, (job.created, job.id))
             if self._by_creation[at : at + 1] == [(job.created, job.id)]:
                 del self._by_creation[at]
@@ -156,6 +162,7 @@ class View:
         for held in (self.nodes, self.aliases, self.unfinished, self._archived, self._by_name, self._by_node):
             held.clear()
         self._by_creation.clear()
+        self._ids.clear()
         self._settled.clear()
 
     def tidy(self, limit: int = 1000) -> int:
@@ -194,19 +201,14 @@ class View:
 
     def with_prefix(self, prefix: str, limit: int = 2) -> list[JobID]:
         """Give up to ``limit`` ids that start with ``prefix``."""
-        found: list[JobID] = []
-        for ids in (self.unfinished, self._archived):
-            for job_id in ids:
-                if job_id.startswith(prefix) and (ids is self._archived or self.unfinished[job_id].known):
-                    found.append(job_id)
-                    if len(found) >= limit:
-                        return found
-        return found
+        return [JobID(one) for one in self._ids.with_prefix(prefix, limit)]
 
     def rows(self, *, newest_first: bool = False) -> Iterator[Row | Archived]:
-        """Walk all jobs by creation, oldest first unless told otherwise, without unfolding any."""
-        entries = reversed(self._by_creation) if newest_first else iter(self._by_creation)
-        for _, job_id in entries:
+        """Walk all jobs of now by creation, oldest first unless told otherwise, without unfolding any.
+
+        The view may change on the way: jobs that leave are left out, the others come once.
+        """
+        for job_id in self._walk(newest_first=newest_first):
             old = self._archived.get(job_id)
             if old is not None:
                 yield old
@@ -215,6 +217,19 @@ class View:
                 yield Row(
                     job.id, spec.namespace, spec.name, spec.labels, job.state, job.created, job.modified
                 )
+
+    def _walk(self, *, newest_first: bool) -> Iterator[JobID]:
+        entries = self._by_creation
+        if newest_first:
+            end = len(entries)
+            while part := entries[max(0, end - _PART) : end]:
+                yield from (job_id for _, job_id in reversed(part))
+                end = bisect_left(entries, part[0])
+        else:
+            begin = 0
+            while part := entries[begin : begin + _PART]:
+                yield from (job_id for _, job_id in part)
+                begin = bisect_right(entries, part[-1])
 
     def __len__(self) -> int:
         return len(self._by_creation)

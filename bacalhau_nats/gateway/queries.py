@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, NamedTuple
 
 from bacalhau_nats.domain import constraints
@@ -27,6 +26,7 @@ ALL = "*"
 HISTORY_PAGE = 100
 NATS_RESULT = "nats"
 _AT_ONCE = 50  # jobs rendered before others get a turn
+_LOOKED_AT_ONCE = 200  # and looked at: a selector may be long, and match none of 100,000
 _SECOND = 1_000_000_000
 
 
@@ -78,14 +78,7 @@ class Queries:
         await self._gateway.caught_up()
         if token:
             page = read_token(token)
-        matching = (
-            row
-            for row in self._rows(page)
-            if namespace in ("", ALL, row.namespace) and constraints.match(labels, row.labels)
-        )
-        # One more than the page holds says whether there is another page.
-        end = page.offset + page.limit
-        rows = list(islice(matching, page.offset, end + 1 if page.limit else None))
+        rows = await self._matching(page, namespace, labels)
         items = []
         for index, row in enumerate(rows[: page.limit or None]):
             if index % _AT_ONCE == _AT_ONCE - 1:
@@ -93,8 +86,28 @@ class Queries:
             job = row.unfold() if isinstance(row, Archived) else self._gateway.view.job(row.id)
             if job is not None:
                 items.append(await self._whole(render.job(job, tell(job))))
+        end = page.offset + page.limit
         following = replace(page, offset=end).token() if 0 < page.limit < len(rows) else ""
         return Listed(items, following)
+
+    async def _matching(
+        self, page: Page, namespace: str, labels: tuple[Requirement, ...]
+    ) -> list[Row | Archived]:
+        """Find the jobs of a page, and one more that says whether there is another page."""
+        found: list[Row | Archived] = []
+        left = page.offset
+        for index, row in enumerate(self._rows(page), 1):
+            if index % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if namespace not in ("", ALL, row.namespace) or not constraints.match(labels, row.labels):
+                continue
+            if left:
+                left -= 1
+                continue
+            found.append(row)
+            if 0 < page.limit < len(found):
+                break
+        return found
 
     def _rows(self, page: Page) -> Iterator[Row | Archived]:
         match page.order_by:

@@ -89,13 +89,18 @@ class Outlook:
         for listener in self._on_fact:
             listener(fact, changed)
         if isinstance(changed, JobView) and changed.id in self._waiters:
-            for holds, future in self._waiters[changed.id]:
-                if not future.done() and holds(changed):
-                    future.set_result(None)
+            self._wake(changed.id, changed)
+
+    def _wake(self, job_id: JobID, job: JobView | None) -> None:
+        for holds, future in self._waiters[job_id]:
+            if not future.done() and holds(job):
+                future.set_result(None)
 
     def _forget(self) -> None:
         """Start over, in place: everybody holds the same view."""
         self.view.clear()
+        for job_id in self._waiters:  # no fact will ever tell them
+            self._wake(job_id, None)
 
     async def _tidy(self) -> None:
         while True:

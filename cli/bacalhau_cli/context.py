@@ -104,11 +104,17 @@ class Caller:
 
 
 def endpoint(host: str, port: str) -> str:
-    """Turn a host or a whole URL, and a port, into the address of a server."""
+    """Turn a host or a whole URL, and a port, into the address of a server. Raises UserError."""
     if "://" in host:
-        parts = urlsplit(host)
+        try:
+            parts = urlsplit(host)
+            has_port = bool(parts.port)
+        except ValueError as error:
+            raise UserError(
+                f"{host!r} is not an address of a server: {error}", hint="write it as http://host:port"
+            ) from None
         bare = f"{parts.scheme}://{parts.netloc}"
-        return bare if parts.port else f"{bare}:{port}"
+        return bare if has_port else f"{bare}:{port}"
     host = _ANY_ADDRESS.get(host, host)
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return f"http://{bracketed}:{port}"

@@ -11,6 +11,7 @@ from bacalhau_cli.context import Caller, endpoint
 from bacalhau_cli.groups import rewrite
 from bacalhau_cli.options import Duration
 
+from bacalhau_nats.errors import UserError
 from tests.unit.cli.conftest import Run
 
 
@@ -43,6 +44,12 @@ def test_gos_ways_of_writing_flags_are_understood(args: list[str], expected: lis
 )
 def test_the_servers_address(host: str, port: str, expected: str) -> None:
     assert endpoint(host, port) == expected
+
+
+@pytest.mark.parametrize("host", ["http://[::1", "http://h:port"])
+def test_an_address_that_cannot_be_read_is_said(host: str) -> None:
+    with pytest.raises(UserError, match="is not an address of a server"):
+        endpoint(host, "1234")
 
 
 def test_flags_beat_the_environment_and_a_config_file_counts(tmp_path, monkeypatch) -> None:

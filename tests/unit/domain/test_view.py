@@ -140,6 +140,30 @@ def test_a_job_is_found_by_prefix_wherever_it_is_kept():
     assert story.view.with_prefix("j-x") == []
 
 
+def test_a_purged_job_is_found_by_no_prefix_and_many_new_ones_are():
+    story = Story()
+    story.tell(*(a_job(f"j-{number:04}") for number in reversed(range(100))))
+    assert story.view.with_prefix("j-004", 3) == ["j-0040", "j-0041", "j-0042"]
+    story.purge("j-0041")
+    story.tell(a_job("j-00405"))
+    assert story.view.with_prefix("j-004", 3) == ["j-0040", "j-00405", "j-0042"]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_walk_meets_each_job_once_though_others_leave_on_the_way(newest_first):
+    story = Story()
+    story.tell(*(a_job(f"j-{number:04}") for number in range(1200)))
+    walk = story.view.rows(newest_first=newest_first)
+    met = [next(walk).id for _ in range(700)]
+    for job_id in (*met[:3], "j-0600"):
+        story.purge(job_id)
+    met += [row.id for row in walk]
+    wanted = [f"j-{number:04}" for number in range(1200)]
+    assert [one for one in met if one != "j-0600"] == [
+        one for one in (reversed(wanted) if newest_first else wanted) if one != "j-0600"
+    ]
+
+
 def test_a_name_is_found_by_namespace():
     story = Story()
     story.tell(a_job("j-1", name="x"), a_job("j-2", name="x", namespace="other"))

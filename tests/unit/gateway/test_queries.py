@@ -1,7 +1,10 @@
 """What the gateway tells of jobs: their executions, history and results, and when it says 404."""
 
+import asyncio
+
 import pytest
 
+from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.execution import ExecutionState, Wish
 from bacalhau_nats.domain.facts import report_key
 from bacalhau_nats.domain.ids import NodeID
@@ -11,6 +14,7 @@ from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.gateway.core import GatewaySettings
 from bacalhau_nats.gateway.paging import Page, read_token
+from bacalhau_nats.gateway.queries import Queries
 from bacalhau_nats.gateway.refusals import Refusal
 from tests.support.gateway_world import JOBS, ME, NODES, GatewayWorld, a_report
 from tests.unit.domain.drafts import a_draft
@@ -64,6 +68,31 @@ async def test_pages_of_jobs_are_complete_and_do_not_overlap():
         if not token:
             break
     assert seen == names[::-1]
+
+
+async def test_others_get_a_turn_while_a_selector_that_matches_nothing_is_looked_for():
+    world = GatewayWorld()
+    world.idle = True
+    for number in range(450):
+        await world.put(a_draft(Name=f"job-{number}"))
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(others())
+    labels = constraints.parse("zone=mars")
+    queries = Queries(world.gateway, give_back)
+    assert (await queries.jobs(labels=labels, page=Page(limit=10))).items == []
+    counting.cancel()
+    assert turns >= 1
+
+
+async def give_back(job):
+    return job
 
 
 async def test_archived_jobs_are_listed_and_described_as_before():
