@@ -20,6 +20,9 @@ from bacalhau_nats.errors import InvalidSpec
 _JOB_TYPES = frozenset(kind.value for kind in JobType)
 _RESERVED_ENV = "BACALHAU_"
 _MINUTE, _HOUR = 60, 3600
+LONGEST_ID = 255
+"""Bytes. An id is part of subjects, written with three characters for some of its bytes, and NATS ends the
+connection of whoever sends a subject of 4 kB."""
 MOST_EXECUTIONS = 10_000
 """Of one job at a time. Each has a plan and records: two thousand million would take a requester's memory."""
 
@@ -216,6 +219,8 @@ def stored_faults(job: JobSpec, where: str = "Job") -> list[Fault]:
     found: list[Fault] = []
     if not job.id.strip():
         found.append(Fault(f"{where}.ID", "missing job ID"))
+    if len(job.id.encode()) > LONGEST_ID:
+        found.append(Fault(f"{where}.ID", f"job ID is longer than {LONGEST_ID} bytes"))
     if " " in job.id:
         found.append(Fault(f"{where}.ID", "job ID contains a space"))
     if "\0" in job.id:

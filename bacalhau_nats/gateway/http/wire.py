@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from json import JSONDecodeError
+from math import isinf
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,6 +31,7 @@ _ESCAPES = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
+_SURROGATE = "\\ud"
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _indented = json.JSONEncoder(ensure_ascii=False, indent=2, check_circular=False).encode
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -158,7 +160,15 @@ def _no_constant(name: str) -> Any:
     raise JSONDecodeError("Expecting value", name, 0)
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    """Read a number that Go can hold. Raises ValueError."""
+    number = float(text)
+    if isinf(number):
+        raise ValueError(text)
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 _SYNTAX = (
     ("Expecting property name", "looking for beginning of object key string"),
     ("Illegal trailing comma before end of object", "looking for beginning of object key string"),
@@ -184,7 +194,13 @@ def first_value(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         raise bound("exceeded max depth or length of a number") from None
     _check_shape(value)
-    return value
+    return _without_lone_surrogates(value) if _SURROGATE in text.lower() else value
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """Put U+FFFD where half a character was escaped, as Go does: it has no UTF-8 and could not be stored."""
+    text = _compact(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _decoder.decode(text)
 
 
 def _check_shape(value: Any) -> None:

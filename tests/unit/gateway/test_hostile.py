@@ -72,6 +72,38 @@ async def test_a_job_of_two_thousand_million_executions_is_refused() -> None:
     assert "job count must be <= 10000" in answer.json()["Message"]
 
 
+async def test_a_job_id_that_no_subject_can_hold_is_refused() -> None:
+    tasks = [{"Name": "main", "Engine": {"Type": "noop"}}]
+    world = GatewayWorld()
+    for size, status in ((255, 200), (256, 400)):
+        job = {"ID": "x" * size, "Name": f"of-{size}", "Type": "service", "Tasks": tasks}
+        answer = await world.http.put(JOBS, json={"Job": job})
+        assert answer.status_code == status, answer.text
+    assert "job ID is longer than 255 bytes" in answer.json()["Message"]
+
+
+def test_half_a_character_is_replaced_and_a_whole_one_is_kept() -> None:
+    raw = rb'{"a": "\ud800 \uD83D\uDE00 ", "\udc00": [1.5, 12345678901234567890]}'
+    assert first_value(raw) == {"a": "\ufffd \U0001f600 ", "\ufffd": [1.5, 12345678901234567890]}
+
+
+async def test_a_job_with_half_a_character_in_its_name_is_stored() -> None:
+    raw = (
+        b'{"IdempotencyToken": "\\ud800", "Job": {"Name": "a\\ud800", "Type": "batch",'
+        b' "Tasks": [{"Name": "main", "Engine": {"Type": "noop"}}]}}'
+    )
+    world = GatewayWorld()
+    answer = await world.http.put(JOBS, content=raw, headers={"content-type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    listed = (await world.http.get(JOBS)).json()["Items"]
+    assert [job["Name"] for job in listed] == ["a\ufffd"]
+
+
+def test_a_number_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(Refusal, match="length of a number"):
+        first_value(b'{"a": 1e400}')
+
+
 def test_a_key_whose_exponent_would_take_hours_is_refused() -> None:
     with pytest.raises(ValueError, match="large public exponent"):
         read_key(key_with(1 << 16_000))
