@@ -66,7 +66,7 @@ class Nudge(Model):
 class WhatShouldIDo(Model):
     """A node asks any requester what is wanted of it: at start, on reconnect and every some seconds.
 
-    ``doing`` lists the executions it holds, so that the answer can name those nobody wants.
+    ``doing`` lists the executions it holds: their specs need not be sent again.
     """
 
     node_id: NodeID = NodeID("")
@@ -75,7 +75,10 @@ class WhatShouldIDo(Model):
 
 
 class WantedExecution(Model):
-    """One execution that is wanted of a node, with what the node itself last reported of it."""
+    """One execution that is wanted of a node, with what the node itself last reported of it.
+
+    Of one that the node is doing already, only the wish is told: no job, no report.
+    """
 
     seq: int = 0  # of the desired record
     desired: Desired
@@ -86,10 +89,12 @@ class WantedExecution(Model):
 class Wanted(Model):
     """The answer: all that is wanted as of ``seq``.
 
-    Absence means stop, but only for an execution whose desired record is not newer than ``seq``.
+    Absence means stop, but only for an execution whose desired record is not newer than ``seq``, and never
+    in an answer that is ``partial``: there was more than one message holds, so ask again.
     """
 
     seq: int = 0
+    partial: bool = False
     executions: tuple[WantedExecution, ...] = ()
 
 

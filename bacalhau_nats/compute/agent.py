@@ -28,7 +28,7 @@ from bacalhau_nats.compute.reports import Reporter
 from bacalhau_nats.domain.execution import TERMINAL, Desired, ExecutionState, Observed, Reason, Wish
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.resources import NOTHING, Resources, parse
-from bacalhau_nats.errors import BacalhauError
+from bacalhau_nats.errors import BacalhauError, Unavailable
 from bacalhau_nats.messages import Offer, WantedExecution, WhatShouldIDo
 from bacalhau_nats.ports import ComputeBus
 
@@ -84,6 +84,7 @@ class Agent:
     executions: dict[ExecutionID, Running] = field(default_factory=dict)
     _versions: dict[JobID, int] = field(default_factory=dict)
     _past: dict[ExecutionID, int] = field(default_factory=dict)  # newest revision seen of what is over
+    _leaving: bool = False
 
     # --- what arrives --------------------------------------------------------------------------------
 
@@ -108,30 +109,45 @@ class Agent:
                     self._end(known, abandoned=desired.wish is Wish.ABANDONED)
         elif seq <= self._past.get(execution_id, 0):
             return  # an old answer: this is over
-        elif desired.wish is Wish.RUN and desired.job is not None:
-            self._take_on(Running(desired, seq), self._run)
+        elif desired.wish is Wish.RUN:
+            if desired.job is not None:  # else an answer that took us to be at it already
+                self._take_on(Running(desired, seq), self._run)
         elif desired.wish is Wish.STOP:
             self._take_on(Running(desired, seq), self._never_begun)
         else:
             self._remember(execution_id, seq)
 
     async def settle_in(self) -> None:
-        """Catch up for the first time in this life, then remove what earlier lives left and nobody wants."""
-        await self.catch_up()
+        """Catch up for the first time in this life, then remove what earlier lives left and nobody wants.
+
+        Raises Unavailable when nobody answers, or not with all that is wanted.
+        """
+        if not await self.catch_up():
+            raise Unavailable("not everything that is wanted was told yet")
         await self.runner.sweep(list(self.executions))
 
-    async def catch_up(self) -> None:
-        """Ask what should be done and make it so. Raises Unavailable when nobody answers."""
+    async def catch_up(self) -> bool:
+        """Ask what should be done and make it so; say whether that was all. Raises Unavailable without an answer.
+
+        What is wanted may not fit in one answer: as long as an answer brings something new, there may be more.
+        """
         me = self.reporter
-        question = WhatShouldIDo(node_id=me.me, instance=me.instance, doing=tuple(self.executions))
-        wanted = await self.bus.ask_wanted(question)
+        while True:
+            doing = frozenset(self.executions)
+            question = WhatShouldIDo(node_id=me.me, instance=me.instance, doing=tuple(doing))
+            wanted = await self.bus.ask_wanted(question)
+            for execution in wanted.executions:
+                self._compare(execution)
+            if not wanted.partial:
+                break
+            if self.executions.keys() <= doing:
+                return False
         named = {w.desired.execution_id for w in wanted.executions}
-        for execution in wanted.executions:
-            self._compare(execution)
         for execution_id, known in list(self.executions.items()):
             # Absence means stop, but only when the answer is as new as the assignment.
             if execution_id not in named and known.seq <= wanted.seq:
                 self._end(known, abandoned=True)
+        return True
 
     def _compare(self, wanted: WantedExecution) -> None:
         desired, observed = wanted.desired, wanted.observed
@@ -146,13 +162,18 @@ class Agent:
 
         What cannot be said because the bus is away is left to the next life, which finds it lost at its start.
         """
+        self._leaving = True
         tasks = [r.task for r in self.executions.values() if r.task is not None]
-        if not tasks:
-            return
-        await asyncio.wait(tasks, timeout=grace)
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
         for running in list(self.executions.values()):
             running.shut_down = True
             self._end(running, abandoned=False)
+        tasks = [
+            r.task for r in self.executions.values() if r.task is not None
+        ]  # a late one is being declined
+        if not tasks:
+            return
         _, unsaid = await asyncio.wait(tasks, timeout=grace + 5)
         for running in self.executions.values():
             running.abandoned = True  # else the cancelled task would take it for a stop, and report that
@@ -177,7 +198,7 @@ class Agent:
         try:
             over = await work(running)
         except BacalhauError as error:
-            log.warning("cannot begin %s yet: %s", execution_id, error.message)
+            log.warning("cannot go on with %s now: %s", execution_id, error.message)
         finally:
             self.pulse.release(execution_id)
             del self.executions[execution_id]
@@ -198,6 +219,8 @@ class Agent:
         desired = running.desired
         self.ledger.force(desired.execution_id, self._needs(desired))
         await self._finish(running, self._attach_or_lost(running))
+        if running.stopping:  # perhaps before it was found again
+            await self.runner.sweep([e for e in self.executions if e != desired.execution_id])
         return True
 
     async def _attach_or_lost(self, running: Running) -> Observed:
@@ -245,6 +268,8 @@ class Agent:
                 running.work.cancel()
 
     def _refusal(self, desired: Desired) -> Observed | None:
+        if self._leaving:
+            return self.reporter.declined(desired, Reason.NO_ROOM, "the node is about to shut down")
         newest = self._versions.get(desired.job_id, 0)
         if desired.version < newest:
             why = f"the job is at version {newest} by now"

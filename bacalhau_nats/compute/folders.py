@@ -13,6 +13,7 @@ Nothing is made before it is needed: an execution without results and without in
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,8 @@ from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.spec import ResultPath, Task
 from bacalhau_nats.ports import Volume, WorkFailed
+
+log = logging.getLogger(__name__)
 
 RESERVED = frozenset({"stdout", "stderr", "exitCode"})
 """Names in a results folder that no result path can have."""
@@ -76,6 +79,13 @@ class ExecutionFolder:
     def remove(self) -> None:
         """Remove everything of this execution; that there is nothing is no error. Raises OSError."""
         remove_tree(self.root)
+
+    def clear(self) -> None:
+        """Remove what can be: files that work has left must not change how it ended, nor end the node."""
+        try:
+            self.remove()
+        except OSError as error:
+            log.warning("cannot remove %s: %s", self.root, error, extra={"action": "folder_left"})
 
 
 def leftovers(data_dir: Path) -> list[ExecutionID]:

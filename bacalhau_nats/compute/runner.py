@@ -113,6 +113,7 @@ class WorkRunner:
     ports: PortBook
     env_allowed: tuple[str, ...] = ()
     node_env: Mapping[str, str] = field(default_factory=dict)
+    _active: set[ExecutionID] = field(default_factory=set)
 
     async def run(self, desired: Desired, step: Step) -> Observed:
         """Run an execution to its end and say how it ended."""
@@ -134,8 +135,9 @@ class WorkRunner:
             if (await executor.check()).ok and (removed := await executor.sweep(keep)):
                 log.warning("removed %d leftovers of engine %s", removed, name, extra={"action": "swept"})
         for execution in await asyncio.to_thread(leftovers, self.data_dir):
-            if execution not in keep:
-                await asyncio.to_thread(ExecutionFolder(self.data_dir, execution).remove)
+            # Asked anew for each: work may begin while we sweep, and ``keep`` is from before.
+            if execution not in keep and execution not in self._active:
+                await asyncio.to_thread(ExecutionFolder(self.data_dir, execution).clear)
 
     # --- the steps ---------------------------------------------------------------------------------------
 
@@ -211,7 +213,7 @@ class WorkRunner:
     async def _clear(self, folder: ExecutionFolder, sink: ExecutionLog) -> None:
         await sink.close()
         if folder.root.exists():
-            await asyncio.to_thread(folder.remove)
+            await asyncio.to_thread(folder.clear)
 
     def _work(
         self,
@@ -250,6 +252,7 @@ class WorkRunner:
 
     async def _guard(self, desired: Desired, run: Coroutine[Any, Any, Observed]) -> Observed:
         """Turn whatever happens into an observed record: the edge of an execution."""
+        self._active.add(desired.execution_id)
         try:
             return await run
         except WorkFailed as failed:
@@ -268,6 +271,8 @@ class WorkRunner:
             return self._failed(
                 desired, Failure(f"internal error on the node, id {error_id} in its log"), _RUNNING
             )
+        finally:
+            self._active.discard(desired.execution_id)
 
     def _failed(
         self, desired: Desired, failure: Failure, topic: str, output: RunOutput | None = None

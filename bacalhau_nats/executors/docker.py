@@ -111,12 +111,12 @@ class DockerExecutor:
 
     async def sweep(self, keep: Sequence[ExecutionID]) -> int:
         """Remove the containers of this node that belong to no execution in ``keep`` and none that runs here."""
-        wanted = {*keep, *self._active}
         try:
             found = await self._link.call(lambda engine: engine.labelled(self._labels))
         except EngineError as error:
             _log.warning("cannot look for left containers: %s", error, extra={"action": "sweep_failed"})
             return 0
+        wanted = {*keep, *self._active}  # not before: work may have begun while the engine was asked
         left = [item for item, labels in found.items() if labels.get(EXECUTION_LABEL) not in wanted]
         removed = await asyncio.gather(*(self._remove_left(item) for item in left))
         return sum(removed)

@@ -113,7 +113,7 @@ class Desk:
 
     def wanted(self, question: WhatShouldIDo) -> Wanted:
         """Answer a node's "what should I be doing?"."""
-        return wanted_of(self._view, question.node_id)
+        return wanted_of(self._view, question)
 
     async def on_nudge(self, nudge: Nudge) -> float | None:
         """Look at a job; give in how many seconds to look again, None when nothing is due by itself."""

@@ -427,6 +427,47 @@ async def test_an_answer_from_before_the_end_does_not_start_it_again():
     assert life.states() == [_S.RUNNING, _S.COMPLETED]
 
 
+@virtually
+async def test_what_does_not_fit_in_one_answer_is_asked_for_again():
+    life = Life()
+    first, second = (an_execution(SPEC, partition=p) for p in (0, 1))
+    seqs = [life.story.tell(e) for e in (first, second)]
+
+    async def answer(question):
+        life.bus.questions.append(question)
+        told = [WantedExecution(seq=seqs[0], desired=first.but(job=None))]
+        if first.execution_id not in question.doing:
+            return Wanted(seq=2, partial=True, executions=(WantedExecution(seq=seqs[0], desired=first),))
+        return Wanted(seq=9, executions=(*told, WantedExecution(seq=seqs[1], desired=second)))
+
+    life.bus.ask_wanted = answer
+    assert await life.agent.catch_up()
+    await breathe()
+    assert life.worker.started == [first.execution_id, second.execution_id]
+    assert len(life.bus.questions) == 2
+
+
+@virtually
+async def test_nothing_is_swept_or_ended_on_an_answer_that_is_not_whole():
+    life = Life(containers={"e-somebody-wants-it"})
+    await life.hear(E0)
+    life.bus.wanted = Wanted(seq=99, partial=True)
+    with pytest.raises(Unavailable):
+        await life.agent.settle_in()
+    await breathe()
+    assert life.worker.containers == {"e-somebody-wants-it", E0.execution_id}
+
+
+@virtually
+async def test_what_ended_while_the_answer_was_on_its_way_can_still_be_begun_later():
+    life = Life()
+    life.story.tell(E0)
+    life.agent.on_desired(E0.but(job=None), 2)
+    life.agent.on_desired(E0, 2)
+    await breathe()
+    assert life.worker.started == [E0.execution_id]
+
+
 # --- the next life ---------------------------------------------------------------------------------------------
 
 
@@ -572,6 +613,21 @@ async def test_with_nothing_to_do_it_shuts_down_at_once():
     began = life.clock.monotonic()
     await life.agent.shut_down(grace=10)
     assert life.clock.monotonic() == began
+
+
+@virtually
+@pytest.mark.parametrize("busy", [True, False])
+async def test_an_assignment_that_comes_while_it_shuts_down_is_declined(busy):
+    life = Life()
+    if busy:
+        await life.hear(E0)
+    late = an_execution(SPEC, partition=1)
+    leaving = asyncio.create_task(life.agent.shut_down(grace=1))
+    await breathe()
+    await life.hear(late)
+    await leaving
+    assert life.states(late) == [_S.DECLINED]
+    assert life.agent.executions == {}
 
 
 # --- memory ------------------------------------------------------------------------------------------------------

@@ -359,3 +359,47 @@ async def test_an_engine_that_is_away_is_not_swept(bench):
     bench.engine.ok = False
     await bench.runner.sweep([])
     assert bench.engine.kept is None
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """Work has left what this node may not remove."""
+
+    def remove(folder):
+        raise PermissionError(13, "Operation not permitted", str(folder.root))
+
+    monkeypatch.setattr("bacalhau_nats.compute.folders.ExecutionFolder.remove", remove)
+
+
+async def test_a_folder_that_cannot_be_removed_does_not_change_how_work_ended(bench, stuck, caplog):
+    assert (await bench.run(**WITH_RESULTS)).state is ExecutionState.COMPLETED
+    assert "cannot remove" in caplog.text
+
+
+async def test_a_folder_that_cannot_be_removed_does_not_end_the_node_that_starts(bench, stuck, caplog):
+    (bench.folder / "executions" / "e-gone").mkdir(parents=True)
+    await bench.runner.sweep([])
+    assert "cannot remove" in caplog.text
+
+
+async def test_work_that_begins_while_leftovers_are_looked_for_keeps_its_folder(bench):
+    sweeping = asyncio.Event()
+
+    async def sweep(keep):
+        sweeping.set()
+        await eventually(lambda: bench.steps.count("publishing") == 1)
+        return 0
+
+    async def step(state):
+        bench.steps.append(state.value)
+        await bench.runner_swept.wait()
+
+    bench.runner_swept = asyncio.Event()
+    bench.engine.sweep = sweep
+    tidying = asyncio.create_task(bench.runner.sweep([]))
+    await sweeping.wait()
+    work = asyncio.create_task(bench.runner.run(bench.desired(**WITH_RESULTS), step))
+    await tidying
+    assert (bench.folder / "executions" / bench.desired().execution_id).exists()
+    bench.runner_swept.set()
+    assert (await work).state is ExecutionState.COMPLETED
