@@ -51,7 +51,7 @@ def _facts(job: Job) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         if value:
-            render.line(f"{name:<{width}} = {value}")
+            render.line(f"{name:<{width}} = {render.printable(value)}")
 
 
 def _summary(executions: Sequence[Execution]) -> None:

@@ -8,7 +8,7 @@ Go's habits where people know them from Bacalhau: global options may stand anywh
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -45,15 +45,24 @@ def switch(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Calla
 
 
 class Command(click.Command):
-    """A command that takes the global options too."""
+    """A command that takes the global options too; ``examples`` are command lines that its help shows."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         settings.setdefault("context_settings", HELP_NAMES)
         own = list(settings.get("params") or [])
         taken = {name for param in own for name in param.opts}
         # A command's own option of the same name (`config set --config`) wins.
         settings["params"] = [*own, *(o for o in global_options() if taken.isdisjoint(o.opts))]
         super().__init__(*args, **settings)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the examples, each on a line of its own."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+        super().format_epilog(ctx, formatter)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Rewrite what click does not know, then parse."""

@@ -21,6 +21,7 @@ from bacalhau_nats.errors import UserError
 _ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "�") | str.maketrans("\n\t\r", "\n\t ")
 _STATE_COLOURS = {
     "Completed": "green",
     "CONNECTED": "green",
@@ -88,6 +89,7 @@ def grid(
 ) -> None:
     """Print rows under a header, aligned in columns."""
     head = () if output.hide_header else header
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _rich_grid(head, rows, output, widths or [0] * len(header))
     else:
@@ -173,6 +175,11 @@ def raw(text: str, *, stderr: bool = False) -> None:
 
 
 # --- values -------------------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """Replace control characters: a job's name could otherwise move the cursor or rename the window."""
+    return text.translate(_CONTROL)
 
 
 def from_ns(nanoseconds: int) -> datetime:

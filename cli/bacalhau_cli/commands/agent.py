@@ -21,28 +21,47 @@ agent = Group(
 )
 
 
-@click.command(cls=Command, help="Ask whether the server is there.")
+@click.command(
+    cls=Command,
+    help="Ask whether the server is there.",
+    examples=(
+        "bacalhau agent alive",
+        "bacalhau agent alive --api-host http://example.com --api-port 1234",
+    ),
+)
 @options.document_output("yaml")
 @click.pass_obj
 def alive(caller: Caller, /, *, output: Output) -> None:
     render.document(caller.call(lambda client: client.alive()), output)
 
 
-@click.command(cls=Command, help="Show the server's configuration, secrets masked.")
+@click.command(
+    cls=Command,
+    help="Show the server's configuration, secrets masked.",
+    examples=("bacalhau agent config --output json",),
+)
 @options.document_output("yaml", pretty=True)
 @click.pass_obj
 def config(caller: Caller, /, *, output: Output) -> None:
     render.document(caller.call(lambda client: client.agent_config()), output)
 
 
-@click.command(cls=Command, help="Show which node the server is.")
+@click.command(
+    cls=Command,
+    help="Show which node the server is.",
+    examples=("bacalhau agent node --output json",),
+)
 @options.document_output("yaml")
 @click.pass_obj
 def node(caller: Caller, /, *, output: Output) -> None:
     render.document(caller.call(lambda client: client.agent_node()), output)
 
 
-@click.command(cls=Command, help="Show which version the server runs.")
+@click.command(
+    cls=Command,
+    help="Show which version the server runs.",
+    examples=("bacalhau agent version",),
+)
 @options.document_output("")
 @click.pass_obj
 def version(caller: Caller, /, *, output: Output) -> None:

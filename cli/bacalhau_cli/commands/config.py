@@ -35,7 +35,15 @@ _COLUMNS = [
 ]
 
 
-@click.command("list", cls=Command, help="List every key with its value; --output yaml gives a usable file.")
+@click.command(
+    "list",
+    cls=Command,
+    help="List every key with its value; --output yaml gives a usable file.",
+    examples=(
+        "bacalhau config list",
+        "bacalhau config list --output yaml",
+    ),
+)
 @options.table_output(pretty=True)
 @click.pass_obj
 def list_keys(caller: Caller, /, *, output: Output) -> None:
@@ -50,7 +58,15 @@ def list_keys(caller: Caller, /, *, output: Output) -> None:
     render.table(items, _COLUMNS, output)
 
 
-@click.command("set", cls=Command, help="Set KEY=VALUE in the configuration file.")
+@click.command(
+    "set",
+    cls=Command,
+    help="Set KEY=VALUE in the configuration file.",
+    examples=(
+        "bacalhau config set API.Port=8080",
+        "bacalhau config set --config node.yaml Compute.Enabled=true",
+    ),
+)
 @click.argument("assignment", nargs=-1, required=True, metavar="KEY=VALUE")
 @click.option(
     "-c", "--config", "file", default="", help="File to write [default: config.yaml in the data folder]."

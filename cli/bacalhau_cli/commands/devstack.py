@@ -38,7 +38,14 @@ class Member:
     compute: bool
 
 
-@click.command(cls=Command, help="Start a whole cluster on this machine, to try things; Ctrl-C ends it.")
+@click.command(
+    cls=Command,
+    help="Start a whole cluster on this machine, to try things; Ctrl-C ends it.",
+    examples=(
+        "bacalhau devstack --computes 5",
+        "bacalhau devstack --hybrids 1 --computes 0 --random-ports",
+    ),
+)
 @click.option("--computes", type=options.WHOLE, default=3, show_default=True, help="Compute nodes.")
 @click.option("--orchestrators", type=options.WHOLE, default=1, show_default=True, help="Orchestrators.")
 @click.option("--hybrids", type=options.WHOLE, default=0, show_default=True, help="Nodes that are both.")

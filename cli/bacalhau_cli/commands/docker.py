@@ -18,8 +18,12 @@ docker = Group(
 
 @click.command(
     cls=Command,
-    help="Run IMAGE on the cluster. Put -- before what looks like an option but is for the image:\n\n"
-    "  bacalhau docker run ubuntu -- ls -l",
+    help="Run IMAGE on the cluster. Put -- before what looks like an option but is for the image.",
+    examples=(
+        "bacalhau docker run busybox -- echo hello",
+        "bacalhau docker run -i s3://bucket/logs/*:/logs busybox -- ls -l /logs",
+        "bacalhau docker run --follow --cpu 2 --memory 1Gb -o data:/data busybox -- touch /data/done",
+    ),
 )
 @click.argument("image")
 @click.argument("command", nargs=-1)

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Downloaded
 
 
-@click.command(cls=Command, help="Show what a job prints: its stdout on stdout, its stderr on stderr.")
+@click.command(
+    cls=Command,
+    help="Show what a job prints: its stdout on stdout, its stderr on stderr.",
+    examples=(
+        "bacalhau job logs j-1a2b3c4d",
+        "bacalhau job logs --follow --tail my-service",
+    ),
+)
 @click.argument("job")
 @click.option("-e", "--execution-id", default="", help="Of this execution instead of the newest.")
 @switch("-f", "--follow", help="Go on until the execution ends.")
@@ -41,7 +48,14 @@ def logs(
     return exits.OK
 
 
-@click.command(cls=Command, help="Fetch the results of a job, all of them or JOB/PATH, into a folder.")
+@click.command(
+    cls=Command,
+    help="Fetch the results of a job, all of them or JOB/PATH, into a folder.",
+    examples=(
+        "bacalhau job get j-1a2b3c4d",
+        "bacalhau job get --output-dir results j-1a2b3c4d/data/when",
+    ),
+)
 @click.argument("job", metavar="JOB[/PATH]")
 @click.option("--output-dir", default="", help="Existing folder to write into [default: a new one, job-JOB].")
 @switch("--raw", help="Keep what each execution published as it is, below raw/.")

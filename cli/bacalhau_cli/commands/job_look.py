@@ -13,7 +13,14 @@ from bacalhau_cli.groups import Command, switch
 from bacalhau_cli.render import Output
 
 
-@click.command(cls=Command, help="Show everything about a job: state, history, executions and output.")
+@click.command(
+    cls=Command,
+    help="Show everything about a job: state, history, executions and output.",
+    examples=(
+        "bacalhau job describe j-1a2b3c4d",
+        "bacalhau job describe --output json my-job",
+    ),
+)
 @click.argument("job")
 @options.version()
 @options.namespace()
@@ -33,7 +40,16 @@ def describe(caller: Caller, /, *, job: str, version: int, namespace: str, outpu
         show(details)
 
 
-@click.command("list", cls=Command, help="List jobs, oldest first.")
+@click.command(
+    "list",
+    cls=Command,
+    help="List jobs, oldest first.",
+    examples=(
+        "bacalhau job list --order-reversed --limit 20",
+        "bacalhau job list --labels 'team=red,stage in (test,prod)'",
+        "bacalhau job list --output csv",
+    ),
+)
 @click.option(
     "--labels", default="bacalhau_canary != true", show_default=True, help="Only jobs with these labels."
 )
@@ -48,7 +64,14 @@ def list_jobs(ctx: click.Context, /, *, labels: str, listing: dict[str, Any], ou
     _tell_more(ctx, page["NextToken"])
 
 
-@click.command(cls=Command, help="List the executions of a job, oldest first.")
+@click.command(
+    cls=Command,
+    help="List the executions of a job, oldest first.",
+    examples=(
+        "bacalhau job executions j-1a2b3c4d",
+        "bacalhau job executions --all-versions --wide my-service",
+    ),
+)
 @click.argument("job")
 @options.version()
 @switch("--all-versions", help="Of every version, not only the latest.")
@@ -75,7 +98,14 @@ def executions(
     render.table(page["Items"], columns.EXECUTIONS, output)
 
 
-@click.command(cls=Command, help="List what happened to a job, in order.")
+@click.command(
+    cls=Command,
+    help="List what happened to a job, in order.",
+    examples=(
+        "bacalhau job history j-1a2b3c4d",
+        "bacalhau job history --event-type execution --output json my-job",
+    ),
+)
 @click.argument("job")
 @click.option(
     "--event-type",
@@ -120,7 +150,11 @@ def history(
     render.table(page["Items"], columns.HISTORY, output)
 
 
-@click.command(cls=Command, help="List the versions of a job, first to last.")
+@click.command(
+    cls=Command,
+    help="List the versions of a job, first to last.",
+    examples=("bacalhau job versions my-service",),
+)
 @click.argument("job")
 @options.namespace()
 @options.table_output()

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 _STDIN = "-"
 
 
-@click.command(cls=Command, help="Submit a job from a YAML or JSON file, or from stdin.")
+@click.command(
+    cls=Command,
+    help="Submit a job from a YAML or JSON file, or from stdin.",
+    examples=(
+        "bacalhau job run job.yaml",
+        "bacalhau job run --dry-run job.yaml",
+        "bacalhau job run --id-only --wait=false < job.json",
+    ),
+)
 @click.argument("file", required=False, default=_STDIN)
 @options.run_options()
 @switch("--dry-run", help="Show what would change, or the job itself; submit nothing.")
@@ -42,7 +50,14 @@ def run(
     )
 
 
-@click.command(cls=Command, help="Run a job again, as a new version.")
+@click.command(
+    cls=Command,
+    help="Run a job again, as a new version.",
+    examples=(
+        "bacalhau job rerun j-1a2b3c4d",
+        "bacalhau job rerun --version 2 my-job",
+    ),
+)
 @click.argument("job")
 @options.run_options()
 @options.version("Version to run again; 0 is the latest.")
@@ -51,7 +66,14 @@ def rerun(caller: Caller, /, *, job: str, watching: Watching, version: int) -> i
     return submit_and_watch(caller, lambda client: client.rerun(job, version=version), watching)
 
 
-@click.command(cls=Command, help="Stop a job.")
+@click.command(
+    cls=Command,
+    help="Stop a job.",
+    examples=(
+        "bacalhau job stop j-1a2b3c4d",
+        "bacalhau job stop --quiet my-service",
+    ),
+)
 @click.argument("job")
 @switch("--quiet", help="Say nothing.")
 @options.namespace()
@@ -68,7 +90,11 @@ def stop(caller: Caller, /, *, job: str, quiet: bool, namespace: str) -> None:
         render.line(f"Job stop successfully submitted with evaluation ID: {evaluation}")
 
 
-@click.command(cls=Command, help="Check a job file without submitting it.")
+@click.command(
+    cls=Command,
+    help="Check a job file without submitting it.",
+    examples=("bacalhau job validate job.yaml",),
+)
 @click.argument("file", required=False, default=_STDIN)
 def validate(file: str) -> int:
     try:

@@ -21,7 +21,15 @@ node = Group(
 )
 
 
-@click.command("list", cls=Command, help="List the nodes.")
+@click.command(
+    "list",
+    cls=Command,
+    help="List the nodes.",
+    examples=(
+        "bacalhau node list --show version,capacity",
+        "bacalhau node list --labels 'region=eu' --filter-status connected",
+    ),
+)
 @click.option(
     "--show",
     multiple=True,
@@ -79,7 +87,14 @@ def list_nodes(
     render.table(nodes, shown, output)
 
 
-@click.command(cls=Command, help="Show everything about a node.")
+@click.command(
+    cls=Command,
+    help="Show everything about a node.",
+    examples=(
+        "bacalhau node describe n-1a2b3c4d",
+        "bacalhau node describe --output json node-1",
+    ),
+)
 @click.argument("node_id", metavar="ID")
 @options.document_output("yaml")
 @click.pass_obj

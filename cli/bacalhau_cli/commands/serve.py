@@ -33,7 +33,15 @@ RUN_FILE = "bacalhau.run"
 _STDIN = 0
 
 
-@click.command(cls=Command, help="Start a node. Everything but its roles and its name is set with -c.")
+@click.command(
+    cls=Command,
+    help="Start a node. Everything but its roles and its name is set with -c.",
+    examples=(
+        "bacalhau serve --orchestrator --compute",
+        "bacalhau serve --orchestrator -c API.Host=0.0.0.0 -c API.Port=8080",
+        "bacalhau serve --compute --name node-1 -c Compute.Orchestrators=nats://host:4222",
+    ),
+)
 @switch("--orchestrator", help="Be an orchestrator: take jobs and place them; serves the API and NATS.")
 @switch("--compute", help="Be a compute node: run executions.")
 @click.option("--name", default="", help="Name of the node [default: a new one, kept in the data folder].")

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 _SERVER_SECONDS = 3
 
 
-@click.command(cls=Command, help="Show the versions of this client and of the server.")
+@click.command(
+    cls=Command,
+    help="Show the versions of this client and of the server.",
+    examples=(
+        "bacalhau version",
+        "bacalhau version --output json",
+    ),
+)
 @switch("--client", help="Only this client's; ask no server.")
 @options.table_output()
 @click.pass_obj

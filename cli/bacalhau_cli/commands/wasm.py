@@ -20,6 +20,11 @@ wasm = Group(
     cls=Command,
     help="Run MODULE on the cluster: a local file (which is put into the job), a URI as for --input, or the "
     "target of an --input. Put -- before arguments that look like options.",
+    examples=(
+        "bacalhau wasm run hello.wasm one two",
+        "bacalhau wasm run -i https://example.com/data.csv count.wasm /inputs/data.csv",
+        "bacalhau wasm run -o out:/out -p nats write.wasm -- --verbose",
+    ),
 )
 @click.argument("module")
 @click.argument("arguments", nargs=-1, metavar="[ARGS]...")

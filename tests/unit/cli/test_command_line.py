@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 from bacalhau_cli.commands.docker import run as docker_run
 from bacalhau_cli.context import Caller, endpoint
-from bacalhau_cli.groups import rewrite
+from bacalhau_cli.groups import Command, Group, rewrite
+from bacalhau_cli.main import root
 from bacalhau_cli.options import Duration
 
 from bacalhau_nats.errors import UserError
@@ -88,6 +92,33 @@ def test_the_exit_code_tells_a_wrong_command_line_from_a_failed_command(
     assert ran.code == code, ran
     assert words in ran.err
     assert not code or not ran.out
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command of the tree, with what is typed to call it."""
+    open_groups: list[tuple[str, click.Command]] = [("bacalhau", root)]
+    while open_groups:
+        path, group = open_groups.pop()
+        assert isinstance(group, Group)
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            if isinstance(command, Group):
+                open_groups.append((f"{path} {name}", command))
+            else:
+                yield f"{path} {name}", command
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_the_help_of_a_command_has_examples_and_each_can_be_typed(path: str, command: Command) -> None:
+    assert command.examples
+    for example in command.examples:
+        words = shlex.split(example.partition(" < ")[0])
+        own = path.split()
+        assert words[: len(own)] == own
+        command.make_context(path, words[len(own) :], obj=Caller())
+        assert f"\n  {example}\n" in command.get_help(click.Context(command)) + "\n"
 
 
 def test_an_error_is_a_plain_line_and_a_hint_without_a_terminal(run: Run) -> None:

@@ -31,6 +31,11 @@ def test_a_list_in_every_form(capsys: pytest.CaptureFixture[str], output: Output
     assert capsys.readouterr().out == expected
 
 
+def test_a_name_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    render.table([{"a": "1", "b": "\x1b]0;mine\x07\x9b2J\rü"}], COLUMNS, Output())
+    assert capsys.readouterr().out == "A   B B\ns1  \ufffd]0;mine\ufffd\ufffd2J ü\n"
+
+
 def test_an_empty_list_is_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     render.table([], COLUMNS, Output())
     render.table([], COLUMNS, Output("json"))
