@@ -53,6 +53,7 @@ async def engine() -> AsyncIterator[Engine]:
     await asyncio.to_thread(engine.close)
 
 
+@pytest.mark.slow
 async def test_a_node_that_comes_back_goes_on_with_its_container_and_loses_no_output(
     site: Site, engine: Engine
 ) -> None:
@@ -109,6 +110,7 @@ async def test_the_container_of_a_node_that_never_comes_back_is_removed_within_t
     await eventually(lambda: not _processes(node))
 
 
+@pytest.mark.slow
 async def test_a_container_given_to_another_node_is_removed_when_its_own_is_back(
     site: Site, engine: Engine
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from bacalhau_nats.client import Client
 from tests.support.marks import marking, read_marks, started_twice
 from tests.support.waiting import eventually
@@ -12,6 +14,7 @@ from tests.support.waiting import eventually
 from .conftest import Site, all_end, states, submit_all
 
 
+@pytest.mark.slow
 async def test_a_job_whose_node_is_killed_ends_elsewhere_after_the_window(site: Site) -> None:
     client = await site.client(await site.node("o1", "orchestrator"))
     doomed, other = await asyncio.gather(site.process("c1", "compute"), site.process("c2", "compute"))
@@ -103,6 +106,7 @@ async def test_a_submission_repeated_with_its_token_after_a_kill_is_the_same_job
     assert site.started() == 1
 
 
+@pytest.mark.slow
 async def test_a_node_told_to_end_leaves_at_once_and_its_job_goes_elsewhere(site: Site) -> None:
     client = await site.client(await site.node("o1", "orchestrator"))
     leaving = await site.process("c1", "compute")
