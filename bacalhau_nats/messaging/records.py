@@ -103,9 +103,7 @@ class JetRecords:
         subject = self._bus.cell.of_key(key)
         headers = {_EXPECT: str(revision), Header.MSG_TTL.value: f"{max(1, round(remember))}s"}
         seq = await self._send(key, subject, b"", headers, nonce="")
-        await jsapi.call(
-            self._bus, f"STREAM.PURGE.{self._bus.cell.stream(STATE)}", {"filter": subject, "seq": seq}
-        )
+        await self._purge(STATE, {"filter": subject, "seq": seq})
         return seq
 
     async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
@@ -123,7 +121,15 @@ class JetRecords:
             state += [s.any(cell=name, execution=execution) for s in (DESIRED, OBSERVED)]
         wanted = [(STATE, subject) for subject in state] + [(LOGS, LOG.any(cell=name, job=job))]
         for stream, subject in wanted:
-            await jsapi.call(self._bus, f"STREAM.PURGE.{cell.stream(stream)}", {"filter": subject})
+            await self._purge(stream, {"filter": subject})
+
+    async def _purge(self, stream: str, what: dict[str, Any]) -> None:
+        name = self._bus.cell.stream(stream)
+        try:
+            await jsapi.call(self._bus, f"STREAM.PURGE.{name}", what)
+        except jsapi.JetStreamRefused as refused:
+            if refused.code not in jsapi.NOT_FOUND:
+                raise Unavailable(f"The stream {name} cannot be purged: {refused}") from refused
 
     # --- one write ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ one full node. A bid that comes too late, or that lost, is withdrawn so that its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from bacalhau_nats.domain.bidding import why_not_now
@@ -70,6 +70,10 @@ class Auction:
         """Drop what is known of a job that is over."""
         self._refused.pop((job_id, version), None)
 
+    def forget_others(self, alive: Container[JobID]) -> None:
+        """Drop what is known of jobs that are over: another requester may have ended them, or a new version."""
+        self._refused = {key: nodes for key, nodes in self._refused.items() if key[0] in alive}
+
     def forget_node(self, node_id: NodeID) -> None:
         """A node reported anew: what it refused may have changed."""
         for refusals in self._refused.values():
@@ -104,6 +108,8 @@ class Auction:
         """
         needs = parse(spec.task.resources)
         asked = _Asked(job.id, spec.version)
+        if placement.node is not None:  # a job for each of thousands of nodes must not look at all for each
+            nodes = {n: nodes[n] for n in (placement.node,) if n in nodes}
         if placement.execution_id in self._asked:
             return Result(reasons={})
         self._asked[placement.execution_id] = asked
@@ -189,7 +195,7 @@ class Auction:
         now = self._clock.monotonic()
         refused = self.refused(job.id, spec.version)
         siblings: dict[NodeID, int] = {}
-        for execution in job.executions.values():
+        for execution in job.executions.values() if len(nodes) > 1 else ():
             if not execution.terminal:
                 siblings[execution.node_id] = siblings.get(execution.node_id, 0) + 1
         found = [
@@ -202,8 +208,7 @@ class Auction:
                 labels=node.report.labels,
             )
             for node_id, node in nodes.items()
-            if (placement.node is None or placement.node == node_id)
-            and node_id not in refused
+            if node_id not in refused
             and self._roster.heard(node_id, now)
             and needs.fits_in(self._roster.free(node_id))
         ]

@@ -35,13 +35,14 @@ from bacalhau_nats.requester.auction import Auction
 from bacalhau_nats.requester.due import Due, due
 from bacalhau_nats.requester.evaluate import Evaluator, Look
 from bacalhau_nats.requester.line import Waiter, WaitingLine
+from bacalhau_nats.requester.muster import muster
 from bacalhau_nats.requester.queued import note_waiting
 from bacalhau_nats.requester.wanted import wanted_of
 
 log = logging.getLogger(__name__)
 
 _OVERDUE = 1.0  # seconds after which a fact nobody acted on is brought up again
-_STALL = 2.0  # a tick this late (seconds) means that we slept, not that others are silent
+_STALL = 3.0  # no tick for this long (seconds) means that we slept, not that others are silent
 _VIEW_PATIENCE = 5.0
 
 
@@ -193,18 +194,11 @@ class Desk:
     def nodes_now(self, job: JobView | None = None) -> dict[NodeID, NodeNow]:
         """Describe every compute node as it is at this moment, for one job."""
         now = self._clock.monotonic()
+        if now - self._last_tick > _STALL:  # and woke up for this, before the tick
+            self._roster.restart_windows(now)
         refused = self.auction.refused(job.id, job.spec.version) if job else {}
-        default = Approval.PENDING if self._settings.manual_approval else Approval.APPROVED
-        return {
-            node.id: NodeNow(
-                node.report,
-                live=not node.report.left and self._roster.live(node.id, now),
-                approved=(node.approval or default) is Approval.APPROVED,
-                refused=refused.get(node.id, ""),
-            )
-            for node in self._view.nodes.values()
-            if node.report is not None and node.report.role is NodeRole.COMPUTE and not node.deleted
-        }
+        unasked = Approval.PENDING if self._settings.manual_approval else Approval.APPROVED
+        return muster(self._view, self._roster, now, unasked=unasked, refused=refused)
 
     # --- what makes a job due --------------------------------------------------------------------------
 
@@ -214,7 +208,8 @@ class Desk:
         if job.over:
             self.line.leave(job.id)
         elif isinstance(fact.record, Waiting) and job.id not in self.line:
-            self.line.join(self._waiter(job), job.spec.priority, job.spec.submitted)
+            waiter = Waiter(job.id, parse(job.spec.task.resources), 1, self._clock.monotonic())
+            self.line.join(waiter, job.spec.priority, job.spec.submitted)
         if job.settled:
             self._dirty.pop(job.id, None)
             return
@@ -225,9 +220,6 @@ class Desk:
                 self._dirty[job.id] = self._clock.monotonic() + _OVERDUE
             case Due.NO:
                 pass
-
-    def _waiter(self, job: JobView) -> Waiter:
-        return Waiter(job.id, parse(job.spec.task.resources), 1, self._clock.monotonic())
 
     def _node_changed(self, node_id: NodeID) -> None:
         """A node came, went or changed: jobs that run there, wait for one, or run everywhere are due."""
@@ -268,7 +260,7 @@ class Desk:
     async def tick(self) -> None:
         """Do what time alone makes due; called about once a second."""
         now = self._clock.monotonic()
-        if now - self._last_tick > _STALL + 1:
+        if now - self._last_tick > _STALL:
             await self.awake()
         self._last_tick = now
         for node_id in sorted(n for n in self._alive if not self._roster.live(n, now)):
@@ -277,13 +269,20 @@ class Desk:
             self._node_changed(node_id)
         for job_id in [j for j, at in self._dirty.items() if at <= now]:
             del self._dirty[job_id]
-            self._nudge(job_id, 0, "overdue")
+            self._nudge(job_id, self._view.seq, "overdue")
         for node_id in sorted(self._alive):
             self._wake(node_id)  # a job may have joined the line just after the last news of room
         long = [w for w in self.line.everybody() if now - w.since >= _OVERDUE]
         await note_waiting(self._records, self._view, long, self._me, self._evaluator.nonce)
         if now - self._last_sweep >= self._settings.sweep_every:
             self.sweep()
+
+    async def close(self) -> None:
+        """End the looks under way, before the bus goes: whoever is left finds what is due."""
+        looks = list(self._looks)
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
 
     async def awake(self) -> None:
         """We start, have slept, or lost the bus: nobody is lost because of that. Ask all to report."""
@@ -294,6 +293,7 @@ class Desk:
     def sweep(self) -> None:
         """Bring up everything unfinished; a nudge may have been lost."""
         self._last_sweep = self._clock.monotonic()
+        self.auction.forget_others(self._view.unfinished)
         self._alive |= {n for n in self.nodes_now() if self._roster.live(n, self._last_sweep)}
         for job in list(self._view.unfinished.values()):
             if job.known and not job.settled:

@@ -20,22 +20,22 @@ from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Policy, earliest
 from bacalhau_nats.domain.scheduling.reconcile import reconcile
 from bacalhau_nats.domain.spec import JobSpec
-from bacalhau_nats.errors import BusTimeout, Conflict
+from bacalhau_nats.errors import Conflict, Unavailable
 from bacalhau_nats.messages import Bid
 from bacalhau_nats.ports import Clock, Records
 from bacalhau_nats.requester.auction import Auction
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 16  # placements of one job under way together
-_UNSURE = 1.0  # seconds until a job is looked at again after an answer was lost
+_UNSURE = 1.0  # seconds until a job is looked at again after a write that may not have happened
 
 
 @dataclass(slots=True)
 class Look:
     """What a look at a job came to.
 
-    ``again``: unix seconds. ``useless``: nodes that could never run the job. ``missing``: placements that found no node, with each node's reason.
-    ``seq``: the newest write of this look, for the view to reach before the next one.
+    ``again``: unix seconds. ``useless``: nodes that could never run the job. ``missing``: placements that found
+    no node, with each node's reason. ``seq``: the newest write of this look, for the view to reach before the next one.
     """
 
     again: float | None = None
@@ -167,13 +167,16 @@ class Evaluator:
 
     async def _write(self, write: Awaitable[int], result: Look) -> bool:
         try:
-            result.seq = max(result.seq, await write)
-        except Conflict:
-            # Somebody acted first; what they did is in the stream already.
-            result.seq = max(result.seq, await self._records.last_seq())
-            result.again = earliest(result.again, self._clock.now())
-            return False
-        except BusTimeout:
+            try:
+                result.seq = max(result.seq, await write)
+            except Conflict:
+                # Somebody acted first; what they did is in the stream already.
+                result.seq = max(result.seq, await self._records.last_seq())
+                result.again = earliest(result.again, self._clock.now())
+                return False
+        except Unavailable as error:
+            # No bus, no leader, no room in the stream, or no answer: the next look finds out what is so.
+            log.warning("could not act: %s", error.message, extra={"action": "act_failed"})
             result.again = earliest(result.again, self._clock.now() + _UNSURE)
             return False
         return True

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 
-_LOOK_AT_MOST = 16  # waiters that do not fit are passed over, but not without end
+_LOOK_AT_MOST = 16  # in one stretch: waiters that do not fit are passed over, but not without end
+
+
+@lru_cache(maxsize=256)
+def _shared(nodes: frozenset[NodeID], without: NodeID | None = None) -> frozenset[NodeID]:
+    """Give one object for equal sets: a hundred thousand jobs may find the same thousands of nodes no use."""
+    return nodes - {without} if without is not None else nodes
 
 
 @dataclass(slots=True)
@@ -37,6 +44,7 @@ class WaitingLine:
     patience: float = 0.5
     _order: list[tuple[int, int, JobID]] = field(default_factory=list)
     _waiters: dict[JobID, tuple[tuple[int, int, JobID], Waiter]] = field(default_factory=dict)
+    _passed: tuple[int, int, JobID] | None = None  # how far we have looked behind those in front
 
     def join(self, waiter: Waiter, priority: int, submitted: int) -> None:
         """Put a job into the line, or renew what it waits for; it keeps its place and since when."""
@@ -45,6 +53,7 @@ class WaitingLine:
         if old is not None:
             waiter.since = old[1].since
             self._drop(old[0])
+        waiter.useless = _shared(waiter.useless)
         insort(self._order, place)
         self._waiters[waiter.job_id] = (place, waiter)
 
@@ -59,7 +68,8 @@ class WaitingLine:
     def reconsider(self, node: NodeID) -> None:
         """Forget that a node was no use to anybody: it has changed."""
         for _, waiter in self._waiters.values():
-            waiter.useless -= {node}
+            if node in waiter.useless:
+                waiter.useless = _shared(waiter.useless, node)
 
     def _drop(self, place: tuple[int, int, JobID]) -> None:
         at = bisect_left(self._order, place)
@@ -72,14 +82,27 @@ class WaitingLine:
         What was woken for the same room a moment ago will take its part of it first.
         """
         chosen: list[JobID] = []
+        at, room = self._choose(0, node, room, now, chosen)
+        if at < len(self._order):
+            # Those in front may wait for something else for ever: go on behind them, where we stopped last time.
+            behind = bisect_left(self._order, self._passed) if self._passed is not None else at
+            at, _ = self._choose(max(at, behind), node, room, now, chosen)
+            self._passed = self._order[at] if at < len(self._order) else None
+        return chosen
+
+    def _choose(
+        self, start: int, node: NodeID, room: Resources, now: float, chosen: list[JobID]
+    ) -> tuple[int, Resources]:
+        """Go through the line from ``start``; give where we stopped, and the room that is left."""
         looked = 0
-        for _, _, job_id in self._order:
+        for at in range(start, len(self._order)):
+            job_id = self._order[at][2]
             waiter = self._waiters[job_id][1]
             recent = now - waiter.woken < self.patience
             if not recent:
                 looked += 1
                 if looked > _LOOK_AT_MOST:
-                    break
+                    return at, room
             elif waiter.woken_for != node:
                 continue
             if node in waiter.useless or not waiter.needs.fits_in(room):
@@ -91,7 +114,7 @@ class WaitingLine:
                 if not waiter.needs.fits_in(room):
                     break
                 room = room - waiter.needs
-        return chosen
+        return len(self._order), room
 
     def everybody(self) -> list[Waiter]:
         """List all who wait, in order."""

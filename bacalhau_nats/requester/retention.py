@@ -22,7 +22,7 @@ from bacalhau_nats.domain.job import TERMINAL
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.spec import BUS_PUBLISHER, JobSpec
 from bacalhau_nats.domain.view import View
-from bacalhau_nats.errors import Conflict, Unavailable
+from bacalhau_nats.errors import BacalhauError, Conflict, Unavailable
 from bacalhau_nats.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Retention:
                 await self.once()
             except Unavailable as error:
                 log.debug("cannot clean up now: %s", error.message)
+            except BacalhauError as error:
+                log.warning("cannot clean up: %s", error.message)  # and that shall end no requester
 
     async def once(self) -> int:
         """Make one pass; give how many jobs were purged."""
@@ -90,8 +92,11 @@ class Retention:
                 await self._purge_rest(job)
             else:
                 del self._begun[job.id]  # it does not, and the job is overdue or not, like any other
-        for job_id in self._overdue() if self.keep else ():
-            purged += await self._purge(job_id)
+        while batch := self._overdue():
+            gone = sum([await self._purge(job_id) for job_id in batch])
+            purged += gone
+            if not gone:
+                break  # what is left changes meanwhile, or another requester is at it
         for orphan in [j for j in self.view.unfinished.values() if not j.known and self._old(j)]:
             await self._purge_rest(orphan)
             self.view.unfinished.pop(orphan.id, None)
@@ -101,6 +106,8 @@ class Retention:
         return purged
 
     def _overdue(self) -> list[JobID]:
+        if not self.keep:
+            return []
         limit = int((self.clock.now() - self.keep) * _SECOND)
         overdue: list[JobID] = []
         for row in self.view.rows():

@@ -75,7 +75,7 @@ class RequesterService:
         blobs: ObjectStore,
         results: ObjectStore,
     ) -> None:
-        self._bus, self._outlook, self._settings = bus, outlook, settings
+        self._bus, self._outlook, self._clock, self._settings = bus, outlook, clock, settings
         self._me, self._instance, self._version = me, instance, version
         self._nudges = Nudges(bus, topology=topology, on_lost=self._queue_lost)
         records = JetRecords(bus)
@@ -123,6 +123,7 @@ class RequesterService:
                     task.cancel()
         finally:
             forget()
+            await self.desk.close()
             if bus.connected:
                 await bids.unsubscribe()
 
@@ -138,6 +139,8 @@ class RequesterService:
             if self._awake.is_set():
                 self._awake.clear()
                 await self.desk.awake()
+            if not self._bus.connected:  # we hear nobody, so nobody's silence counts
+                self._outlook.roster.restart_windows(self._clock.monotonic())
             await self.desk.tick()
             try:
                 async with asyncio.timeout(_TICK):

@@ -193,6 +193,17 @@ async def test_what_is_known_of_a_job_goes_with_it():
 
 
 @virtually
+async def test_what_is_known_of_jobs_that_others_ended_goes_too():
+    sale = Sale(1)
+    sale.node("n0", declines("no", never=True))
+    await sale.hold()
+    sale.auction.forget_others({SPEC.id})
+    assert sale.auction.refused(SPEC.id, 1) == {"n0": "no"}
+    sale.auction.forget_others(set())
+    assert sale.auction.refused(SPEC.id, 1) == {}
+
+
+@virtually
 async def test_a_busy_node_that_tells_of_other_room_meanwhile_is_asked_again():
     sale = Sale(2)
     sale.node("n0", declines())

@@ -483,3 +483,17 @@ async def test_a_hold_that_is_not_needed_is_taken_back():
     office.bus.withdrawn.clear()
     await asyncio.sleep(4)
     assert [node for node, _ in office.bus.withdrawn] == ["n1"], "its late bid, too"
+
+
+@virtually
+async def test_no_look_outlives_the_desk():
+    office = Office()
+    office.node(after=60)
+    spec = a_job(count=2)
+    office.story.tell(spec, an_execution(spec, requester="me"))
+    execution = office.story.only().id
+    office.story.observe(execution, ExecutionState.COMPLETED)  # due here, and the other partition finds no bid
+    await breathe()
+    assert office.bus.offers
+    await office.desk.close()
+    assert asyncio.all_tasks() == {asyncio.current_task(), office.pump}

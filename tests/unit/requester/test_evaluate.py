@@ -15,7 +15,7 @@ from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import Policy
 from bacalhau_nats.domain.spec import StopRequest, Timeouts
-from bacalhau_nats.errors import BusTimeout
+from bacalhau_nats.errors import BusTimeout, Unavailable
 from bacalhau_nats.requester.auction import Auction
 from bacalhau_nats.requester.evaluate import Evaluator
 from tests.support.builders import NOW, Story, a_job, a_task, an_execution, node_now
@@ -149,6 +149,14 @@ async def test_when_an_answer_was_lost_the_job_is_looked_at_again_in_a_second():
     look = await scene.look()
     assert look.again == pytest.approx(scene.clock.now() + 1)
     assert len(scene.job.executions) == 1
+
+
+@virtually
+async def test_without_a_bus_the_job_is_looked_at_again_in_a_second():
+    scene = Scene()
+    scene.records.trouble = [(Unavailable("not connected"), False)]
+    assert (await scene.look()).again == pytest.approx(scene.clock.now() + 1)
+    assert scene.withdrawn == [(N0, scene.bus.offers[0].execution_id)]
 
 
 @virtually

@@ -111,3 +111,20 @@ def test_those_woken_fit_together_and_the_first_that_fits_is_among_them(found, r
 def test_a_long_line_is_not_walked_to_its_end(many):
     line = a_line(*((f"j{n:03}", 2000, 1, 0, n) for n in range(many)), ("small", 1, 1, 0, many))
     assert line.wake(N1, cpu(1000), 100) == []
+
+
+def test_those_in_front_who_wait_for_something_else_keep_nobody_behind_them_from_room():
+    line = a_line(*((f"big-{n:02}", 9000, 1, 1, n) for n in range(40)), ("small", 100, 1, 0, 99))
+    rounds = [line.wake(N1, cpu(1000), 100 + n) for n in range(4)]
+    assert ["small"] in rounds
+
+
+def test_equal_sets_of_useless_nodes_are_one_object_also_when_a_node_changes():
+    line = WaitingLine()
+    for job in ("a", "b"):
+        waiter = Waiter(JobID(job), cpu(1), 1, since=0, useless=frozenset([N1, N2]))
+        line.join(waiter, 0, 0)
+    line.reconsider(N1)
+    first, second = line.everybody()
+    assert first.useless == {N2}
+    assert first.useless is second.useless

@@ -8,7 +8,7 @@ from bacalhau_nats.domain.execution import ExecutionState
 from bacalhau_nats.domain.ids import JobID
 from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.spec import InputSource, SpecConfig
-from bacalhau_nats.errors import Conflict, Unavailable
+from bacalhau_nats.errors import Conflict, InternalError, Unavailable
 from bacalhau_nats.requester.retention import Retention, digests
 from tests.support.builders import NOW, Story, a_job, a_task, an_execution, seen
 from tests.support.roles import LoopClock, virtually
@@ -75,6 +75,16 @@ async def test_a_finished_job_leaves_with_its_records_and_results():
     assert house.rest == [("j-1", [desired.execution_id])]
     assert house.results.held == {}
     assert await house.retention.once() == 0
+
+
+@virtually
+async def test_all_that_is_overdue_leaves_in_one_pass(monkeypatch):
+    monkeypatch.setattr("bacalhau_nats.requester.retention._AT_ONCE", 3)
+    house = House()
+    for number in range(10):
+        house.finished(f"j-{number}")
+    assert await house.retention.once() == 10
+    assert house.jobs() == []
 
 
 @virtually
@@ -153,6 +163,21 @@ async def test_it_goes_on_by_itself_and_over_a_bus_that_is_away():
     house.blobs.held = {"bb": 2 * HOUR}
     await asyncio.sleep(601)
     assert house.blobs.held == {}
+    task.cancel()
+
+
+@virtually
+async def test_a_bug_while_cleaning_up_ends_no_requester(caplog):
+    house = House()
+    task = asyncio.create_task(house.retention.run())
+
+    async def ages():
+        raise InternalError("cannot be")
+
+    house.blobs.ages = ages
+    await asyncio.sleep(1300)
+    assert not task.done()
+    assert caplog.text.count("cannot be") == 2
     task.cancel()
 
 
