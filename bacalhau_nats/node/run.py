@@ -167,7 +167,8 @@ class _Node:
             defaults=slices.job_defaults(settings),
             manual_approval=settings.orchestrator.node_manager.manual_approval,
         )
-        if settings.api.host not in ("127.0.0.1", "::1", "localhost") and not settings.api.auth.users:
+        slices.refuse_unkept_auth(settings)
+        if settings.api.host not in ("127.0.0.1", "::1", "localhost"):
             log.warning(
                 "the API listens on %s without authentication: everybody who reaches it may run jobs",
                 settings.api.host,
@@ -247,6 +248,7 @@ class _Node:
 
     def _agent(self, compute: ComputeService) -> AgentService:
         api = self._settings.api
+        slices.refuse_unkept_auth(self._settings)
         agent = AgentService(
             Listener(api.host, api.port, api.tls.cert_file, api.tls.key_file),
             self._me.build,
