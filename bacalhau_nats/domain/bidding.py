@@ -19,21 +19,23 @@ Rule = Callable[[JobSpec, NodeReport], str]
 
 def has_engine(job: JobSpec, node: NodeReport) -> str:
     """The engine must be there."""
-    kind = job.task.engine.kind
-    return "" if kind in node.engines else f"does not support engine {kind}; it has {_listed(node.engines)}"
+    engine = job.task.engine
+    if engine.kind in node.engines:
+        return ""
+    return f"does not support engine {engine.type}; it has {_listed(node.engines)}"
 
 
 def has_publisher(job: JobSpec, node: NodeReport) -> str:
     """The publisher must be there, when one is needed."""
-    kind = job.task.effective_publisher.kind
-    if kind in ("", "noop") or kind in node.publishers:
+    publisher = job.task.effective_publisher
+    if publisher.kind in ("", "noop") or publisher.kind in node.publishers:
         return ""
-    return f"does not support publisher {kind}; it has {_listed(node.publishers)}"
+    return f"does not support publisher {publisher.type}; it has {_listed(node.publishers)}"
 
 
 def has_storages(job: JobSpec, node: NodeReport) -> str:
     """Every kind of input source must be there."""
-    missing = sorted({i.source.kind for i in job.task.input_sources} - set(node.storages))
+    missing = {i.source.type for i in job.task.input_sources if i.source.kind not in node.storages}
     if not missing:
         return ""
     return f"does not support input source {_listed(tuple(missing))}; it has {_listed(node.storages)}"

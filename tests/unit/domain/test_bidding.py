@@ -19,6 +19,7 @@ NODE = a_node(storages=("inline", "s3"), publishers=("local", "nats"), labels={"
         ({"publisher": SpecConfig(type="Local")}, ""),
         ({"publisher": SpecConfig(type="noop")}, ""),
         ({"publisher": SpecConfig(type="s3")}, "does not support publisher s3; it has local, nats"),
+        ({"publisher": SpecConfig(type="myPub")}, "does not support publisher myPub; it has local, nats"),
         ({"result_paths": (ResultPath(name="out", path="/out"),)}, ""),
         ({"input_sources": (InputSource(source=SpecConfig(type="S3"), target="/in"),)}, ""),
         (
