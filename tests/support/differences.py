@@ -161,6 +161,13 @@ NOT_REPLAYED = (
         "A rerun of an unknown job or version is refused, and that is all",
         "Bacalhau's server accepts no write after it.",
     ),
+    (
+        "Users and identity providers in `API.Auth` are refused at the start of a node",
+        (
+            "This version does not authenticate its callers, and serving all the same would open what was meant to be "
+            "closed. The recorded exchanges of `auth-users` and `auth-sso` are therefore not replayed."
+        ),
+    ),
     ("A queued job starts as soon as a node has room or joins", "Bacalhau looks once a minute."),
 )
 
