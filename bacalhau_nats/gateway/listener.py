@@ -16,6 +16,8 @@ from bacalhau_nats.errors import StartFailed
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+# Whoever follows a log and vanishes without a word would be served for ever: nobody sends pings here.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, tries
 _CLOSE_PATIENCE = 3  # seconds open requests get at the end
 
 
@@ -94,6 +96,10 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):  # not every system has them
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     try:
         listener.bind((host, port))
         listener.listen(2048)

@@ -29,7 +29,9 @@ from bacalhau_nats.messaging.topology import LOGS
 
 OUTPUT = ("stdout", "stderr")
 _BATCH, _BATCH_BYTES = 256, 4 * 1024 * 1024
-_HEARD_MOST = 2048  # live chunks that wait for a slow reader; beyond it they are read back from the stream
+_HEARD_BYTES = (
+    4 * 1024 * 1024
+)  # of live chunks that wait for a slow reader; then they are read back from the stream
 _PATIENCE = 30.0  # seconds without the bus before a reader is told
 _HOLE_TRIES = 3  # a chunk is heard a moment before it is stored
 _TYPES = codec.by_name(LogChunk)
@@ -91,7 +93,8 @@ class _Reading:
         self._streams = frozenset(streams)
         self._seq = 0  # of the stream: everything up to here has been given
         self._next: dict[tuple[str, str], int] = {}
-        self._heard: deque[LogChunk] = deque()
+        self._heard: deque[tuple[LogChunk, int]] = deque()  # with its size as a message
+        self._heard_bytes = 0
         self._behind = False
         self._news = asyncio.Event()
         self._subscription: Subscription | None = None
@@ -114,10 +117,12 @@ class _Reading:
         chunk = _chunk_of(msg)
         if chunk is None or chunk.stream not in self._streams:
             return
-        if len(self._heard) >= _HEARD_MOST:
+        if self._heard_bytes >= _HEARD_BYTES:
             self._heard.clear()
+            self._heard_bytes = 0
             self._behind = True
-        self._heard.append(chunk)
+        self._heard.append((chunk, len(msg.data)))
+        self._heard_bytes += len(msg.data)
         self._news.set()
 
     def _catch_up(self) -> None:
@@ -145,7 +150,8 @@ class _Reading:
             async for chunk in self.stored():
                 yield chunk
         while self._heard:
-            chunk = self._heard.popleft()
+            chunk, size = self._heard.popleft()
+            self._heard_bytes -= size
             for _ in range(_HOLE_TRIES):
                 if chunk.offset <= self._next.get((chunk.execution_id, chunk.stream), 0):
                     break

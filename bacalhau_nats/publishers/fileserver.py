@@ -26,7 +26,7 @@ _HEAD_LIMIT = 16 * 1024
 _HEAD_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # a client that takes nothing for so long is gone
 _CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _log = logging.getLogger(__name__)
 
 

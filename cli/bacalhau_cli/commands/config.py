@@ -38,7 +38,7 @@ _COLUMNS = [
 @click.command(
     "list",
     cls=Command,
-    help="List every key with its value; --output yaml gives a usable file.",
+    help="List every key with its value; --output yaml gives a file to start from, without its secrets.",
     examples=(
         "bacalhau config list",
         "bacalhau config list --output yaml",

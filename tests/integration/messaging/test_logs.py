@@ -10,6 +10,7 @@ import time
 import pytest
 
 from bacalhau_nats.messages import LogChunk
+from bacalhau_nats.messaging import log_reader
 from bacalhau_nats.messaging.bus import Bus, connect
 from bacalhau_nats.messaging.log_chunks import CHUNK_BYTES, data_of, take_chunk
 from bacalhau_nats.messaging.logs import LogWriter, last_offsets, read_logs
@@ -195,6 +196,20 @@ async def test_a_flood_is_held_to_its_rate_and_others_stay_quick(bus):
     assert time.monotonic() - began > 0.6  # 3 MiB beyond the burst, 4 MiB a second
     assert slowest < 0.5
     assert number > 10
+
+
+async def test_a_reader_that_does_not_read_costs_little_and_misses_nothing(bus, monkeypatch):
+    monkeypatch.setattr(log_reader, "_HEARD_BYTES", 4 * CHUNK_BYTES)
+    reading = log_reader._Reading(bus, "j", "e", log_reader.OUTPUT)
+    await reading.listen()
+    log = LogWriter(bus, "j", "e")
+    await log.write("stdout", b"x" * MIB)
+    await log.close()
+    await bus.flush()
+    held = sum(len(data_of(chunk)) for chunk, _ in reading._heard)
+    assert 0 < held <= 5 * CHUNK_BYTES
+    assert _bytes([chunk async for chunk in reading.heard()]) == b"x" * MIB
+    await reading.close()
 
 
 async def test_a_server_restart_loses_and_doubles_nothing(bus, server):

@@ -102,6 +102,7 @@ async def test_any_other_name_is_not_found(path, client):
         ("bytes=5-1", 200, 0, 1_024_000),
         ("bytes=0-1,5-6", 200, 0, 1_024_000),
         ("rows=1-2", 200, 0, 1_024_000),
+        (f"bytes={'1' * 5000}-", 200, 0, 1_024_000),
     ],
 )
 async def test_a_broken_download_can_go_on(wanted, status, start, end, client):
