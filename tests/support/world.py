@@ -215,6 +215,8 @@ class Work:
             return None
         try:
             await self.p.sleep(max(0.0, found[1] - self.world.time()))
+            if self.world.rng.random() < 0.3:
+                await step(ExecutionState.PUBLISHING)
         finally:
             self._remove(desired)
         return self._ended(desired)
@@ -295,12 +297,7 @@ class World:
         if process is not None:
             process.tasks.pop(task, None)
         error = None if task.cancelled() else task.exception()
-        if (
-            error is not None
-            and process is not None
-            and not process.dead
-            and not isinstance(error, BusTimeout)
-        ):
+        if error is not None and process is not None and not process.dead:
             self.crashes.append(error)
 
     # --- chance ---------------------------------------------------------------------------------------
