@@ -49,7 +49,9 @@ async def test_jobs_submitted_before_the_server_dies_are_placed_after_it_is_back
     assert started_twice(site.marks) == {}
 
 
-async def test_a_server_that_is_away_for_longer_than_the_window_loses_no_node(site: Site) -> None:
+async def test_a_server_that_is_away_for_longer_than_the_window_loses_no_node(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     short = ["Orchestrator.NodeManager.DisconnectTimeout=1s", "Compute.Heartbeat.Interval=200ms"]
     client = await site.client(await site.node("o1", "orchestrator", settings=short))
     await site.node("c1", "compute", settings=short)
@@ -64,3 +66,4 @@ async def test_a_server_that_is_away_for_longer_than_the_window_loses_no_node(si
     assert await all_end(client, [job], within=10) == {"Completed"}
     assert await states(client, job) == [("c1", "Completed")]
     assert site.started() == 1
+    assert "node c1 is lost" not in caplog.text
