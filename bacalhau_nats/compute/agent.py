@@ -235,9 +235,8 @@ class Agent:
     async def _stop_earlier(self, running: Running) -> bool:
         """Stop something that an earlier life began."""
         await self.runner.sweep([e for e in self.executions if e != running.desired.execution_id])
-        running.observed_seq = await self.reporter.store(
-            self.reporter.cancelled(running.desired), running.observed_seq
-        )
+        ended = self.reporter.cancelled(running.desired)
+        running.observed_seq = await self.reporter.store(ended, running.observed_seq)
         return True
 
     async def _finish(self, running: Running, work: Coroutine[Any, Any, Observed]) -> None:
@@ -293,8 +292,7 @@ class Agent:
 
     def _remember(self, execution_id: ExecutionID, seq: int) -> None:
         if len(self._past) >= _REMEMBERED:
-            for oldest in list(self._past)[: _REMEMBERED // 2]:
-                del self._past[oldest]
+            self._past = dict(list(self._past.items())[_REMEMBERED // 2 :])
         self._past[execution_id] = max(seq, self._past.get(execution_id, 0))
 
     @staticmethod
