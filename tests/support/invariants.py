@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bacalhau_nats.domain.execution import (
     OBSERVABLE,
+    TERMINAL,
     Desired,
     ExecutionState,
     Observed,
@@ -59,6 +60,8 @@ class Watch:
     def _observed(self, record: Observed, old: Fact | None) -> None:
         if old is not None:
             assert isinstance(old.record, Observed)
+            if old.record.instance != record.instance and old.record.state is record.state not in TERMINAL:
+                return  # the next life goes on with it and says so
             assert can_become(old.record.state, record.state), f"{old.record.state} became {record.state}"
 
     def _desired(self, record: Desired, old: Fact | None) -> None:
