@@ -153,7 +153,7 @@ class JobView:
 
     def apply(self, fact: Fact) -> None:
         """Fold one fact in."""
-        self.facts.append(fact)
+        self.facts.append(_without_spec(fact))
         self.modified = max(self.modified, fact.time)
         match fact.record:
             case JobSpec() as spec:
@@ -193,3 +193,11 @@ class JobView:
             started=early.time if early else 0,
             state=state_of(desired.wish, seen.state if seen else None),
         )
+
+
+def _without_spec(fact: Fact) -> Fact:
+    """Keep an assignment without the spec it carried: the job has it, and may have thousands of executions."""
+    record = fact.record
+    if not isinstance(record, Desired) or record.job is None:
+        return fact
+    return Fact(fact.key, fact.seq, fact.time, record.but(job=None))

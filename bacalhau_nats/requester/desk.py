@@ -37,10 +37,10 @@ from bacalhau_nats.requester.evaluate import Evaluator, Look
 from bacalhau_nats.requester.line import Waiter, WaitingLine
 from bacalhau_nats.requester.muster import muster
 from bacalhau_nats.requester.queued import note_waiting
+from bacalhau_nats.requester.sweep import Sweep
 from bacalhau_nats.requester.wanted import wanted_of
 
 log = logging.getLogger(__name__)
-
 _OVERDUE = 1.0  # seconds after which a fact nobody acted on is brought up again
 _STALL = 3.0  # no tick for this long (seconds) means that we slept, not that others are silent
 _VIEW_PATIENCE = 5.0
@@ -86,6 +86,7 @@ class Desk:
         self._alive: set[NodeID] = set()
         self._last_tick = clock.monotonic()
         self._last_sweep = clock.monotonic()
+        self._sweep = Sweep(view)
         roster.restart_windows(clock.monotonic())
 
     # --- what arrives ------------------------------------------------------------------------------
@@ -276,13 +277,14 @@ class Desk:
         await note_waiting(self._records, self._view, long, self._me, self._evaluator.nonce)
         if now - self._last_sweep >= self._settings.sweep_every:
             self.sweep()
+        for job_id in self._sweep.part():
+            self._nudge(job_id, 0, "sweep")
 
     async def close(self) -> None:
         """End the looks under way, before the bus goes: whoever is left finds what is due."""
-        looks = list(self._looks)
-        for look in looks:
+        for look in self._looks:
             look.cancel()
-        await asyncio.gather(*looks, return_exceptions=True)
+        await asyncio.gather(*self._looks, return_exceptions=True)
 
     async def awake(self) -> None:
         """We start, have slept, or lost the bus: nobody is lost because of that. Ask all to report."""
@@ -291,10 +293,8 @@ class Desk:
         self.sweep()
 
     def sweep(self) -> None:
-        """Bring up everything unfinished; a nudge may have been lost."""
+        """Bring up everything unfinished, a part with each tick; a nudge may have been lost."""
         self._last_sweep = self._clock.monotonic()
         self.auction.forget_others(self._view.unfinished)
         self._alive |= {n for n in self.nodes_now() if self._roster.live(n, self._last_sweep)}
-        for job in list(self._view.unfinished.values()):
-            if job.known and not job.settled:
-                self._nudge(job.id, 0, "sweep")
+        self._sweep.start()

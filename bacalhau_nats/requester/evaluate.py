@@ -71,6 +71,8 @@ class Evaluator:
             suitable = {n: node for n, node in nodes.items() if n not in plan.unsuitable}
             refused = len(self._auction.refused(job.id, spec.version))
             await self._place(job, spec, plan.place, suitable, result=result)
+            if plan.more and not result.missing:
+                result.again = earliest(result.again, self._clock.now())
             if result.missing and len(self._auction.refused(job.id, spec.version)) > refused:
                 # A node refused for good: the next plan may be to fail at once, with its reason.
                 result.again = earliest(result.again, self._clock.now())

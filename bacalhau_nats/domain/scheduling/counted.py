@@ -18,6 +18,9 @@ from bacalhau_nats.domain.retry import Answer, counts, decide
 from bacalhau_nats.domain.scheduling import common
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Plan, Policy, earliest
 
+PLACE_AT_ONCE = 256
+"""Placements in one plan: a job of thousands of partitions must not hold up the others."""
+
 
 @dataclass(slots=True)
 class _Slots:
@@ -55,7 +58,9 @@ def reconcile_counted(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float,
             return Plan(stop=stops, conclude=failed)
         look = earliest(look, deadline)
         return Plan(stop=stops, look_again=look, unsuitable=reasons, waits_for_node=True)
-    return Plan(place=tuple(slots.empty), stop=stops, look_again=look, unsuitable=reasons)
+    part = tuple(slots.empty[:PLACE_AT_ONCE])
+    more = len(slots.empty) > len(part)
+    return Plan(place=part, stop=stops, look_again=look, unsuitable=reasons, more=more)
 
 
 def _sort(job: JobView, now: float, policy: Policy) -> _Slots:

@@ -58,7 +58,7 @@ class Plan:
     """The difference between what is wanted and what is. ``look_again`` is unix seconds.
 
     ``unsuitable`` says of each node that could never run the job why not; ``waits_for_node``, that none of
-    those known could, and the job may wait for one that can.
+    those known could, and the job may wait for one that can. ``more``: this is only the first part.
     """
 
     place: tuple[Placement, ...] = ()
@@ -68,6 +68,7 @@ class Plan:
     look_again: float | None = None
     unsuitable: dict[NodeID, str] = field(default_factory=dict)
     waits_for_node: bool = False
+    more: bool = False
 
 
 def earliest(*times: float | None) -> float | None:

@@ -61,4 +61,5 @@ def reconcile(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float, policy:
         look_again=plan.look_again,
         unsuitable=plan.unsuitable,
         waits_for_node=plan.waits_for_node,
+        more=plan.more,
     )

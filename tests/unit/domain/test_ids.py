@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bacalhau_nats.domain import ids
 
-text = st.text(st.characters(exclude_characters="\0"), max_size=6)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 parts = st.tuples(text, text, st.integers(1, 9), text, st.integers(0, 9))
 
 

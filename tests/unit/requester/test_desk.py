@@ -492,7 +492,9 @@ async def test_no_look_outlives_the_desk():
     spec = a_job(count=2)
     office.story.tell(spec, an_execution(spec, requester="me"))
     execution = office.story.only().id
-    office.story.observe(execution, ExecutionState.COMPLETED)  # due here, and the other partition finds no bid
+    office.story.observe(
+        execution, ExecutionState.COMPLETED
+    )  # due here, and the other partition finds no bid
     await breathe()
     assert office.bus.offers
     await office.desk.close()
