@@ -162,6 +162,16 @@ NOT_REPLAYED = (
         "Bacalhau's server accepts no write after it.",
     ),
     (
+        "A body that nests deeper than 100 levels or holds more than 20,000 values is refused with 400",
+        "The whole cluster would work on it: it costs its sender nothing, and what nests deeper cannot be "
+        "read back.",
+    ),
+    (
+        "A job has at most 10,000 executions (`Count`) and an id of at most 255 bytes",
+        "Each execution has records; an id is part of subjects, and NATS ends the connection of whoever sends "
+        "a subject of 4 kB.",
+    ),
+    (
         "Users and identity providers in `API.Auth` are refused at the start of a node",
         (
             "This version does not authenticate its callers, and serving all the same would open what was meant to be "
