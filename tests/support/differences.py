@@ -163,13 +163,17 @@ NOT_REPLAYED = (
     ),
     (
         "A body that nests deeper than 100 levels or holds more than 20,000 values is refused with 400",
-        "The whole cluster would work on it: it costs its sender nothing, and what nests deeper cannot be "
-        "read back.",
+        (
+            "The whole cluster would work on it: it costs its sender nothing, and what nests deeper cannot be "
+            "read back."
+        ),
     ),
     (
         "A job has at most 10,000 executions (`Count`) and an id of at most 255 bytes",
-        "Each execution has records; an id is part of subjects, and NATS ends the connection of whoever sends "
-        "a subject of 4 kB.",
+        (
+            "Each execution has records; an id is part of subjects, and NATS ends the connection of whoever sends "
+            "a subject of 4 kB."
+        ),
     ),
     (
         "Users and identity providers in `API.Auth` are refused at the start of a node",
