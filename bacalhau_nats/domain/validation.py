@@ -251,6 +251,4 @@ def _stored_task(task: Task, where: str) -> list[Fault]:
                 f"{show_duration(limits.total_timeout)}",
             )
         )
-    if task.result_paths and not task.publisher.kind:
-        found.append(Fault(f"{where}.Publisher", "publisher must be set if result paths are set"))
     return found

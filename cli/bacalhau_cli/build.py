@@ -104,10 +104,6 @@ def _task(engine: Wire, modules: list[Wire], flags: Mapping[str, Any]) -> Wire:
 
 
 def _check(task: Wire) -> None:
-    if task.get("ResultPaths") and not task["Publisher"]:
-        raise WrongFlags(
-            "there are outputs and no publisher to take them", hint="add --publisher local (or nats, s3, …)"
-        )
     for key in ("Target", "Alias"):
         seen = [source[key] for source in task.get("InputSources", ()) if source[key]]
         twice = next((value for value in seen if seen.count(value) > 1), None)

@@ -56,6 +56,11 @@ KNOWN = (
         ("errors-and-routing/body-size/03",),
     ),
     Known(
+        "A job with outputs and no publisher is accepted",
+        "Its results are kept on the bus and downloaded through the gateway. Bacalhau refuses it.",
+        ("jobs-validation/inputs-and-results/13", "jobs-validation/inputs-and-results/14"),
+    ),
+    Known(
         "A node that declines gets no execution",
         "Nodes are asked before an execution is made, and their reasons are in the job's message. Bacalhau makes "
         "one for each node that then refuses its bid, twice for a refusal that it takes for a failure.",
