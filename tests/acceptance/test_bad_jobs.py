@@ -75,7 +75,6 @@ async def test_a_module_that_is_not_there_is_a_wrong_command_line(bacalhau: Call
     [
         (("--env", "NOVALUE"), "NOVALUE"),
         (("--publisher", "pigeon"), "pigeon"),
-        (("--output", "out:/out"), "publisher"),
         (("--input", "gopher://x"), "gopher"),
         (("--target", "all", "--count", "2"), "--count"),
         (("--count", "many"), "many"),

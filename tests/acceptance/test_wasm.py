@@ -71,9 +71,11 @@ Tasks:
     assert done.out.endswith("written in the job")
 
 
-@pytest.mark.parametrize("publisher", ["nats", "local"])
-async def test_results_come_back(bacalhau: Caller, publisher: str, tmp_path: Path) -> None:
-    flags = ("--output", "out:/out", "--publisher", publisher)
+@pytest.mark.parametrize(
+    "publisher", [("--publisher", "nats"), ("--publisher", "local"), ()], ids=["nats", "local", "none-named"]
+)
+async def test_results_come_back(bacalhau: Caller, publisher: tuple[str, ...], tmp_path: Path) -> None:
+    flags = ("--output", "out:/out", *publisher)
     done = await run(bacalhau, *flags, WASM / "write.wasm", "/out/report.txt", "the result")
     got = (await bacalhau("job", "get", done.id)).ok()
     folder = tmp_path / f"job-{done.id}"
