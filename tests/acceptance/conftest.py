@@ -16,6 +16,7 @@ import pytest
 from tests.acceptance.program import Caller, Node, all_gone, descendants, install, settings
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # They share their clusters, so one worker of pytest-xdist takes them all.
     for item in items:

@@ -47,6 +47,8 @@ class Demo:
         self._tmp = tmp_path / "tmp"
         self._tmp.mkdir()
         self.path = tmp_path / "said"
+        # A shell that runs the tests in the background has them ignore SIGINT, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.path.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, ROOT / "demo" / "flights.py", *map(str, args)],
