@@ -11,20 +11,30 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-_UPPER = {
-    "id": "ID",
+_SPELLED = {
+    "api": "API",
+    "ca": "CA",
     "cpu": "CPU",
     "gpu": "GPU",
     "gpus": "GPUs",
-    "url": "URL",
-    "sha256": "SHA256",
+    "http": "HTTP",
+    "id": "ID",
+    "ipfs": "IPFS",
+    "jwks": "JWKS",
     "os": "OS",
+    "sha256": "SHA256",
+    "tls": "TLS",
+    "ttl": "TTL",
+    "ui": "UI",
+    "url": "URL",
+    "urls": "URLs",
+    "wasm": "WASM",
 }
 
 
 def wire_name(name: str) -> str:
-    """Turn ``execution_id`` into ``ExecutionID``."""
-    return "".join(_UPPER.get(part, part[:1].upper() + part[1:]) for part in name.split("_"))
+    """Turn ``execution_id`` into ``ExecutionID``; the keys of records and of settings are spelled alike."""
+    return "".join(_SPELLED.get(part, part[:1].upper() + part[1:]) for part in name.split("_"))
 
 
 class Model(BaseModel):

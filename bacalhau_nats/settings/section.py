@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from bacalhau_nats.domain.model import wire_name
+
 NOT_USED = "accepted, not used"
 """How the description of a key ends that the original knows and that has no meaning here."""
 
@@ -15,35 +17,13 @@ MASK = "********"
 USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 """The name and password inside a URL."""
 
-_SPELLED = {
-    "api": "API",
-    "ca": "CA",
-    "cpu": "CPU",
-    "gpu": "GPU",
-    "http": "HTTP",
-    "id": "ID",
-    "ipfs": "IPFS",
-    "jwks": "JWKS",
-    "tls": "TLS",
-    "ttl": "TTL",
-    "ui": "UI",
-    "url": "URL",
-    "urls": "URLs",
-    "wasm": "WASM",
-}
-
-
-def key_name(name: str) -> str:
-    """Turn the field ``web_ui`` into the key ``WebUI``."""
-    return "".join(_SPELLED.get(part, part[:1].upper() + part[1:]) for part in name.split("_"))
-
 
 class Section(BaseModel):
     """A frozen part of the settings; in files its keys are PascalCase."""
 
     model_config = ConfigDict(
         frozen=True,
-        alias_generator=key_name,
+        alias_generator=wire_name,
         populate_by_name=True,
         extra="forbid",
         coerce_numbers_to_str=True,
