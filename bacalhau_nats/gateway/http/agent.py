@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bacalhau_nats.domain.node import BuildInfo
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import answer
 from bacalhau_nats.gateway.render_node import build_info
 
@@ -35,7 +36,7 @@ class AgentRoutes:
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
-        routes = APIRouter(prefix=PREFIX, tags=["agent"])
+        routes = routes_under(PREFIX, "agent")
         for path, endpoint, summary in (
             ("/alive", self.alive, "Say that this node serves"),
             ("/version", self.version, "Say which version runs"),

@@ -27,6 +27,7 @@ from bacalhau_nats.gateway.http.logs import LogRoutes
 from bacalhau_nats.gateway.http.middleware import REQUEST_ID, Edge, Limits, ServerHeaders, request_id_of
 from bacalhau_nats.gateway.http.nodes import NodeRoutes
 from bacalhau_nats.gateway.http.results import ResultRoutes
+from bacalhau_nats.gateway.http.routing import add
 from bacalhau_nats.gateway.nodes import Nodes
 from bacalhau_nats.gateway.queries import Queries
 from bacalhau_nats.gateway.refusals import API_SERVER
@@ -91,7 +92,7 @@ def _application(about: About, routers: Sequence[APIRouter], limits: HTTPLimits 
         exception_handlers={BacalhauError: _on_error, HTTPException: _on_http_error},
     )
     for router in (*routers, AgentRoutes(about).router()):
-        app.include_router(router)
+        add(app, router)
     for path in _REDIRECTS:
         app.add_api_route(path, _redirect, methods=["GET"], include_in_schema=False)
     return app

@@ -24,6 +24,7 @@ from bacalhau_nats.domain.draft import mismatch, text
 from bacalhau_nats.errors import InvalidSpec
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.core import Identity
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, answer, body_of
 
 PREFIX = "/api/v1/auth"
@@ -59,7 +60,7 @@ class AuthRoutes:
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
-        routes = APIRouter(prefix=PREFIX, tags=["auth"])
+        routes = routes_under(PREFIX, "auth")
         routes.add_api_route("", self.methods, methods=["GET"], summary="List the ways to authenticate")
         routes.add_api_route(f"/{METHOD}", self.method, methods=["GET"], summary="Describe the challenge")
         routes.add_api_route(f"/{METHOD}", self.prove, methods=["POST"], summary="Answer the challenge")

@@ -12,6 +12,7 @@ from bacalhau_nats.domain.spec import Requirement
 from bacalhau_nats.errors import InvalidSpec
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.http import docs
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.versions import before_1_5
 from bacalhau_nats.gateway.http.wire import JSON, Json, Query, answer, body_of, bound, first_value, page
 from bacalhau_nats.gateway.paging import Page
@@ -71,7 +72,7 @@ class JobRoutes:
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation; fixed paths before those with an id."""
-        routes = APIRouter(prefix=PREFIX, tags=["jobs"])
+        routes = routes_under(PREFIX, "jobs")
         put = docs.takes("The job; `Force` updates it even when nothing changed", docs.AN_ECHO)
         stop = docs.takes("Why, for the history", {"reason": "no longer needed"})
         rerun = docs.takes("Which version to copy; 0 is the latest", {"JobVersion": 0})

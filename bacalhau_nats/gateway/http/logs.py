@@ -25,6 +25,7 @@ from bacalhau_nats.errors import BacalhauError, NotFound
 from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.http import docs
 from bacalhau_nats.gateway.http.jobs import PREFIX
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, Query, encode
 from bacalhau_nats.messages import LogChunk
 
@@ -42,7 +43,7 @@ class LogRoutes:
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
-        routes = APIRouter(prefix=PREFIX, tags=["jobs"])
+        routes = routes_under(PREFIX, "jobs")
         extra = docs.query("namespace", "execution_id", "job_version", "follow", "tail")
         routes.add_api_route(
             "/{job_id}/logs",

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from bacalhau_nats.domain.draft import text
 from bacalhau_nats.gateway.http import docs
 from bacalhau_nats.gateway.http.jobs import query_of, selector
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, answer, body_of
 from bacalhau_nats.gateway.nodes import Nodes
 
@@ -24,7 +25,7 @@ class NodeRoutes:
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
-        routes = APIRouter(prefix=PREFIX, tags=["nodes"])
+        routes = routes_under(PREFIX, "nodes")
         lists = docs.query("labels", "filter-approval", "filter-status", "limit", "order_by", "reverse")
         act = docs.takes("`approve`, `reject` or `delete`", {"Action": "approve"})
         for path, endpoint, methods, summary, extra in (

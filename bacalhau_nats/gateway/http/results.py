@@ -10,6 +10,7 @@ from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.errors import NotFound
 from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.http.jobs import PREFIX
+from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.queries import NATS_RESULT
 from bacalhau_nats.gateway.refusals import Refusal
 
@@ -24,7 +25,7 @@ class ResultRoutes:
 
     def router(self) -> APIRouter:
         """Give the route with its documentation."""
-        routes = APIRouter(prefix=PREFIX, tags=["jobs"])
+        routes = routes_under(PREFIX, "jobs")
         routes.add_api_route(
             "/{job_id}/results/{file}",
             self.download,
