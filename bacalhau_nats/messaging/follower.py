@@ -167,8 +167,7 @@ class Follower:
         for seq in heard:  # heard before we asked, yet the stream is not that far: not from the stream
             if seq > state.last_seq:
                 self._heard.pop(seq, None)
-        while self.applied < state.last_seq:
-            await self._read_batch(state.last_seq)
+        await self._read_up_to(state.last_seq)
         self._take_heard()
         self._following = True  # no await since the last heard fact: nothing slips through
         if self._heard:  # a hole behind what was read
@@ -188,20 +187,41 @@ class Follower:
             self._on_reset()
         return state
 
-    async def _read_batch(self, last: int) -> None:
-        body = {"seq": self.applied + 1, "next_by_subj": ">", "batch": _BATCH}
+    async def _read_up_to(self, last: int) -> None:
+        """Apply the stream's facts up to ``last``; while one batch is applied, the server finds the next."""
+        reading: asyncio.Task[list[Msg]] | None = None
+        try:
+            while self.applied < last:
+                messages = await (reading or self._read_batch(self.applied + 1))
+                reading = None
+                if not messages:
+                    await self._skip_purged(last)
+                    continue
+                following = _sequence(messages[-1]) + 1
+                if following <= last:
+                    reading = asyncio.create_task(self._read_batch(following))
+                await self._take_all(messages)
+        finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read_batch(self, start: int) -> list[Msg]:
+        """Read the first facts from ``start`` on; none where there are none now."""
+        body = {"seq": start, "next_by_subj": ">", "batch": _BATCH}
         messages = await self._bus.request_batch(
             self._read_subject, json.dumps(body).encode(), within=_BATCH_SECONDS
         )
         status = (messages.pop().headers or {}).get("Status", "")
+        if status not in ("204", "404"):
+            raise BusTimeout(f"The state stream cannot be read (status {status}).")
+        return messages
+
+    async def _take_all(self, messages: list[Msg]) -> None:
         for position, msg in enumerate(messages, 1):
             self._take(_sequence(msg), msg)
             if position % _SLICE == 0:
                 await asyncio.sleep(0)
-        if status == "404":
-            await self._skip_purged(last)
-        elif status != "204":
-            raise BusTimeout(f"The state stream cannot be read (status {status}).")
 
     async def _skip_purged(self, last: int) -> None:
         """Nothing was found from here to ``last``: purged, unless only the replica that answered lags."""
