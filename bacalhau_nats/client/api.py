@@ -29,7 +29,7 @@ from bacalhau_nats.client.wire import (
     page_of,
     submission_of,
 )
-from bacalhau_nats.errors import BusTimeout, UserError
+from bacalhau_nats.errors import BusTimeout, Conflict, UserError
 
 _NODES = "/api/v1/orchestrator/nodes"
 _AGENT = "/api/v1/agent"
@@ -266,6 +266,20 @@ class Client:
         """Look at one node by id or unique beginning of it."""
         found = await self._http.json("GET", f"{_NODES}/{quote(node, safe='')}")
         return cast("dict[str, Any]", found["Node"])
+
+    async def decide(
+        self, node: str, action: str, *, message: str = "", ignore_daemons: bool = False
+    ) -> None:
+        """``approve``, ``reject``, ``delete``, ``cordon``, ``uncordon`` or ``drain`` a node.
+
+        Raises Conflict when that was decided before, or with the server's reason when it did not do it.
+        """
+        body: dict[str, Any] = {"Action": action, "Message": message, "NodeID": node}
+        if ignore_daemons:
+            body["IgnoreDaemons"] = True
+        found = await self._http.json("PUT", f"{_NODES}/{quote(node, safe='')}", body=body)
+        if not found.get("Success"):
+            raise Conflict(str(found.get("Error") or f"the server did not {action} node {node}"))
 
     async def alive(self) -> dict[str, Any]:
         """Ask whether the server is there."""

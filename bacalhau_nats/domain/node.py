@@ -55,11 +55,24 @@ class Approval(StrEnum):
     REJECTED = "REJECTED"
 
 
+class Scheduling(StrEnum):
+    """Whether an approved node gets work and keeps what it has: kubectl's cordon and drain.
+
+    A node that is drained stays cordoned. What cannot be anywhere else is left alone: a daemon, and an
+    ops execution until it ends.
+    """
+
+    OPEN = "open"
+    CORDONED = "cordoned"  # gets nothing new
+    DRAINING = "draining"  # and what it has is stopped, to be placed elsewhere
+
+
 class Membership(Model):
     """`node.<node>.membership`, written by gateways by compare-and-set."""
 
     node_id: NodeID = NodeID("")
     approval: Approval = Approval.APPROVED
+    scheduling: Scheduling = Scheduling.OPEN
     message: str = ""
     deleted: bool = False  # forgotten until it reports again
     nonce: str = ""

@@ -18,7 +18,7 @@ from bacalhau_nats.domain.id_index import IdIndex
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, named_job_id
 from bacalhau_nats.domain.job import Alias, Conclusion, JobState, Waiting
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
-from bacalhau_nats.domain.node import Approval, Membership, NodeReport
+from bacalhau_nats.domain.node import Approval, Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.spec import JobSpec
 
 _PART = 500  # entries of a list that are looked at before the place is found again
@@ -40,6 +40,11 @@ class NodeView:
     def approval(self) -> Approval | None:
         """What was decided, if anything was."""
         return self.membership.approval if self.membership else None
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """Whether it gets work and keeps what it has."""
+        return self.membership.scheduling if self.membership else Scheduling.OPEN
 
     @property
     def deleted(self) -> bool:
@@ -233,6 +238,11 @@ class View:
 
     def __len__(self) -> int:
         return len(self._by_creation)
+
+    def scheduling_of(self, node_id: NodeID) -> Scheduling:
+        """Say whether a node gets work and keeps what it has."""
+        node = self.nodes.get(node_id)
+        return node.scheduling if node else Scheduling.OPEN
 
     def wanted_of(self, node_id: NodeID) -> list[ExecutionView]:
         """List the executions on a node that have not ended, as far as known."""

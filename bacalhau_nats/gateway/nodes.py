@@ -1,4 +1,4 @@
-"""List and describe nodes, and decide about them: approve, reject, forget."""
+"""List and describe nodes, and decide about them: approve, reject, forget, cordon, drain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.facts import membership_key
-from bacalhau_nats.domain.node import Approval, Membership, NodeReport, NodeRole
+from bacalhau_nats.domain.node import Approval, Membership, NodeReport, NodeRole, Scheduling
 from bacalhau_nats.domain.resources import NOTHING, Resources
 from bacalhau_nats.domain.spec import Requirement
 from bacalhau_nats.domain.view import NodeView
@@ -18,6 +18,7 @@ from bacalhau_nats.gateway.core import Gateway, Presence
 from bacalhau_nats.gateway.render_node import (
     CONNECTED,
     DISCONNECTED,
+    Work,
     is_connected,
     node_info,
     node_state,
@@ -27,6 +28,12 @@ Json = dict[str, Any]
 
 _ATTEMPTS = 10
 _DECISIONS = {"approve": Approval.APPROVED, "reject": Approval.REJECTED}
+_SCHEDULING = {
+    "cordon": Scheduling.CORDONED,
+    "uncordon": Scheduling.OPEN,
+    "drain": Scheduling.DRAINING,
+}
+ACTIONS = (*_DECISIONS, "delete", *_SCHEDULING)
 _FREE: dict[str, Callable[[Resources], int]] = {
     "available_cpu": lambda free: free.milli_cpu,
     "available_memory": lambda free: free.memory,
@@ -116,7 +123,8 @@ class Nodes:
         return presence.beat.free if presence and presence.beat else NOTHING
 
     def _render(self, node: NodeView) -> Json:
-        return node_state(node, self._presence(node), default=self._approval(node))
+        work = Work.of(self._gateway.view, node.id)
+        return node_state(node, self._presence(node), default=self._approval(node), work=work)
 
     async def node(self, prefix: str) -> Json:
         """Describe the node whose id is, or starts with, ``prefix``. Raises Refusal."""
@@ -139,23 +147,22 @@ class Nodes:
         exact = [node for node in nodes if node.id == prefix]
         return exact or [node for node in nodes if node.id.startswith(prefix)]
 
-    async def decide(self, prefix: str, action: str, message: str = "") -> None:
-        """Approve, reject or delete a node. Raises Refusal when that was decided before."""
-        if action not in (*_DECISIONS, "delete"):
+    async def decide(
+        self, prefix: str, action: str, message: str = "", *, ignore_daemons: bool = False
+    ) -> None:
+        """Do one of ACTIONS to a node. Raises Refusal when that was decided before.
+
+        A node that runs daemons is only drained when they are to be ignored: they stay, as they belong there.
+        """
+        if action not in ACTIONS:
             raise refusals.unspecific()
         for _ in range(_ATTEMPTS):
             node = await self._find(prefix)
-            now = self._approval(node)
-            wanted = _DECISIONS.get(action, now)
-            if action in _DECISIONS and wanted is now:
-                raise refusals.node_already(node.id, wanted.value.lower())
-            record = Membership(
-                node_id=node.id,
-                approval=wanted,
-                message=message,
-                deleted=action == "delete",
-                nonce=uuid4().hex,
-            )
+            record = self._decision(node, action, message)
+            if action == "drain" and not ignore_daemons:
+                daemons = len(Work.of(self._gateway.view, node.id).staying)
+                if daemons:
+                    raise refusals.node_has_daemons(node.id, daemons)
             try:
                 self._gateway.wrote(await self._store(record, node.membership_seq))
             except Conflict:
@@ -163,6 +170,23 @@ class Nodes:
                 continue
             return
         raise Conflict(f"node {prefix} is being changed by others all the time", hint="try again")
+
+    def _decision(self, node: NodeView, action: str, message: str) -> Membership:
+        approval = self._approval(node)
+        wanted = _DECISIONS.get(action, approval)
+        if action in _DECISIONS and wanted is approval:
+            raise refusals.node_already(node.id, wanted.value.lower())
+        scheduling = Scheduling.OPEN if action == "delete" else _SCHEDULING.get(action, node.scheduling)
+        if action in _SCHEDULING and scheduling is node.scheduling:
+            raise refusals.node_already(node.id, "schedulable" if action == "uncordon" else scheduling.value)
+        return Membership(
+            node_id=node.id,
+            approval=wanted,
+            scheduling=scheduling,
+            message=message,
+            deleted=action == "delete",
+            nonce=uuid4().hex,
+        )
 
     async def _store(self, record: Membership, revision: int) -> int:
         key = membership_key(record.node_id)

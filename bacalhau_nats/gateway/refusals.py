@@ -129,6 +129,22 @@ def several_nodes(text: str) -> Refusal:
     )
 
 
+def node_has_daemons(node: str, count: int) -> Refusal:
+    """Say that a node cannot be emptied, as daemons belong to it."""
+    have = (
+        "an execution of a daemon job, which belongs"
+        if count == 1
+        else f"{count} executions of daemon jobs, which belong"
+    )
+    return Refusal(
+        f"node {node} runs {have} to it and cannot go elsewhere",
+        status=409,
+        code="ConflictNodeState",
+        component=NODES_MANAGER,
+        hint="ignore them and they stay (--ignore-daemons), or stop their jobs first",
+    )
+
+
 def node_already(node: str, approval: str) -> Refusal:
     """Say that this was decided before."""
     return Refusal(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
-from bacalhau_nats.domain.node import Approval, BuildInfo, Heartbeat, NodeReport, NodeRole
+from bacalhau_nats.domain.ids import ExecutionID, NodeID
+from bacalhau_nats.domain.node import Approval, BuildInfo, Heartbeat, NodeReport, NodeRole, Scheduling
 from bacalhau_nats.domain.resources import NOTHING, Resources
+from bacalhau_nats.domain.spec import JobType
 from bacalhau_nats.domain.times import ZERO_TIME, go_time
-from bacalhau_nats.domain.view import NodeView
+from bacalhau_nats.domain.view import NodeView, View
 from bacalhau_nats.gateway.core import Presence
 
 Json = dict[str, Any]
@@ -17,6 +20,25 @@ _PROTOCOLS = ["bprotocol/v2", "ncl/v1"]
 _FOR_TESTS = "noop"  # the public server has this engine in its tests only and does not show it
 _SECOND = 1_000_000_000
 _UNHEARD = Presence(connected=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The executions that have not ended on a node: those that a drain waits for, and daemons, which stay."""
+
+    leaving: tuple[ExecutionID, ...] = ()
+    staying: tuple[ExecutionID, ...] = ()
+
+    @classmethod
+    def of(cls, view: View, node_id: NodeID) -> Self:
+        """List what is on a node."""
+        leaving: list[ExecutionID] = []
+        staying: list[ExecutionID] = []
+        for execution in view.wanted_of(node_id):
+            job = view.unfinished.get(execution.desired.job_id)
+            daemon = job is not None and job.spec.type is JobType.DAEMON and execution.wanted
+            (staying if daemon else leaving).append(execution.id)
+        return cls(tuple(leaving), tuple(staying))
 
 
 def build_info(build: BuildInfo) -> Json:
@@ -85,8 +107,13 @@ def _names(names: tuple[str, ...], hidden: str = "") -> list[str]:
     return [name.lower() for name in names if name != hidden]
 
 
-def node_state(node: NodeView, presence: Presence | None, *, default: Approval) -> Json:
-    """Render a node: what it said, what was decided about it, and whether it speaks."""
+def node_state(
+    node: NodeView, presence: Presence | None, *, default: Approval, work: Work | None = None
+) -> Json:
+    """Render a node: what it said, what was decided about it, and whether it speaks.
+
+    ``Scheduling`` is ours, and only there when the node is cordoned.
+    """
     seen = presence or _UNHEARD
     report = node.report or NodeReport(node_id=node.id)
     approval = node.approval or default
@@ -103,12 +130,26 @@ def node_state(node: NodeView, presence: Presence | None, *, default: Approval) 
     }
     if gone:
         connection["LastError"] = gone
-    return {
+    state: Json = {
         "Info": node_info(report, seen.beat if connected else None),
         "Membership": approval.value,
         "Connection": status,
         "ConnectionState": connection,
     }
+    if node.scheduling is not Scheduling.OPEN:
+        state["Scheduling"] = _scheduling(node, work or Work())
+    return state
+
+
+def _scheduling(node: NodeView, work: Work) -> Json:
+    state: Json = {"State": "CORDONED"}
+    if node.scheduling is Scheduling.DRAINING:
+        state = {"State": "DRAINING" if work.leaving else "DRAINED", "Remaining": list(work.leaving)}
+        if work.staying:
+            state["Daemons"] = list(work.staying)
+    if node.membership and node.membership.message:
+        state["Message"] = node.membership.message
+    return state
 
 
 def is_connected(node: NodeView, presence: Presence | None, approval: Approval) -> bool:

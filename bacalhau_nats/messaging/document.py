@@ -8,7 +8,7 @@ from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Ru
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.job import Alias, Conclusion, JobState, Waiting
 from bacalhau_nats.domain.model import Model
-from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeReport
+from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig, Task
 from bacalhau_nats.messages import Bid, Decline, LogChunk, NodeStatus, Nudge, Offer, RollCall, WhatShouldIDo
@@ -62,7 +62,13 @@ EXAMPLES: dict[str, Model] = {
             nonce="1b2c",
         ),
         NodeReport(node_id=_NODE, instance=_INSTANCE, engines=("docker", "wasm"), capacity=_FREE),
-        Membership(node_id=_NODE, approval=Approval.REJECTED, message="under repair", nonce="3d4e"),
+        Membership(
+            node_id=_NODE,
+            approval=Approval.REJECTED,
+            scheduling=Scheduling.CORDONED,
+            message="under repair",
+            nonce="3d4e",
+        ),
         Heartbeat(node_id=_NODE, instance=_INSTANCE, tick=42, free=_FREE, running=1, every=3.0),
         Offer(execution_id=_EXECUTION, node_id=_NODE, requester=_REQUESTER, job=_SPEC),
         Bid(bid_id="b-1", execution_id=_EXECUTION, node_id=_NODE, free=_FREE, tick=43, hold_seconds=3.0),

@@ -75,7 +75,7 @@ class Desk:
         self._records, self._bus, self._clock, self._settings = records, bus, clock, settings
         self.auction = Auction(me, roster, bus, clock)
         self.auction.withdraw = self._withdraw
-        self._evaluator = Evaluator(me, instance, records, self.auction, clock)
+        self._evaluator = Evaluator(me, instance, records, self.auction, clock, view.scheduling_of)
         self.line = WaitingLine()
         self._due: dict[JobID, tuple[int, str]] = {}
         self._withdrawn: list[tuple[NodeID, ExecutionID]] = []
@@ -214,7 +214,7 @@ class Desk:
         if job.settled:
             self._dirty.pop(job.id, None)
             return
-        match due(fact, job, self._me):
+        match due(fact, job, self._me, self._view.scheduling_of):
             case Due.NOW:
                 self._start_look(job.id, fact.seq)
             case Due.SOON:

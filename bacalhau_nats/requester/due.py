@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from bacalhau_nats.domain.execution import TERMINAL, Desired, Observed, Wish
@@ -9,6 +10,7 @@ from bacalhau_nats.domain.facts import Fact
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.spec import JobSpec
 
 
@@ -20,7 +22,7 @@ class Due(StrEnum):
     SOON = "soon"  # somebody else says so; if nothing happens within a second, we do
 
 
-def due(fact: Fact, job: JobView, me: NodeID) -> Due:
+def due(fact: Fact, job: JobView, me: NodeID, scheduling_of: Callable[[NodeID], Scheduling]) -> Due:
     """Say whether ``fact``, already folded into ``job``, calls for a look."""
     match fact.record:
         case JobSpec():
@@ -30,6 +32,8 @@ def due(fact: Fact, job: JobView, me: NodeID) -> Due:
             return _who(execution.desired.requester if execution else "", me)
         case Desired() as desired if desired.wish is not Wish.RUN or job.over:
             return _who(desired.requester, me)
+        case Desired() as desired if scheduling_of(desired.node_id) is Scheduling.DRAINING:
+            return Due.SOON  # its requester did not know yet
         case Conclusion() as conclusion if not job.settled:
             return _who(conclusion.requester, me)
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bacalhau_nats.domain.execution import Desired, Wish, may_wish
@@ -17,6 +17,7 @@ from bacalhau_nats.domain.facts import conclusion_key, desired_key
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Policy, earliest
 from bacalhau_nats.domain.scheduling.reconcile import reconcile
 from bacalhau_nats.domain.spec import JobSpec
@@ -49,8 +50,17 @@ class Look:
 class Evaluator:
     """Carries out plans."""
 
-    def __init__(self, me: NodeID, instance: str, records: Records, auction: Auction, clock: Clock) -> None:
+    def __init__(
+        self,
+        me: NodeID,
+        instance: str,
+        records: Records,
+        auction: Auction,
+        clock: Clock,
+        scheduling_of: Callable[[NodeID], Scheduling],
+    ) -> None:
         self._me, self._records, self._auction, self._clock = me, records, auction, clock
+        self._scheduling_of = scheduling_of
         self._instance, self._count = instance, 0
 
     def nonce(self) -> str:
@@ -144,8 +154,11 @@ class Evaluator:
                 # Who refused for good counted as suitable in this plan; the next one may conclude.
                 result.again = earliest(result.again, self._clock.now())
             return
-        if job.spec.version != spec.version or job.over:
+        closed = self._scheduling_of(held.bid.node_id) is not Scheduling.OPEN  # since the plan was made
+        if closed or job.spec.version != spec.version or job.over:
             self._auction.withdraw(held.bid.node_id, placement.execution_id)
+            if closed:
+                result.again = earliest(result.again, self._clock.now())
             return
         record = self._assignment(spec, placement, held.bid)
         key = desired_key(placement.execution_id, held.bid.node_id)

@@ -20,6 +20,7 @@ def muster(
             node.report,
             live=not node.report.left and roster.live(node.id, now),
             approved=(node.approval or unasked) is Approval.APPROVED,
+            scheduling=node.scheduling,
             refused=refused.get(node.id, ""),
         )
         for node in view.nodes.values()

@@ -21,7 +21,7 @@ from bacalhau_nats.domain.facts import (
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id, named_job_id
 from bacalhau_nats.domain.job import Alias, Conclusion, Waiting
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
-from bacalhau_nats.domain.node import Membership, NodeReport
+from bacalhau_nats.domain.node import Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.scheduling.plan import NodeNow
 from bacalhau_nats.domain.spec import JobSpec, ResourcesConfig, SpecConfig, Task
@@ -62,9 +62,16 @@ def a_node(name: str = "n1", **changes: Any) -> NodeReport:
     return report.but(**changes)
 
 
-def node_now(name: str = "n1", *, live: bool = True, approved: bool = True, **changes: Any) -> NodeNow:
+def node_now(
+    name: str = "n1",
+    *,
+    live: bool = True,
+    approved: bool = True,
+    scheduling: Scheduling = Scheduling.OPEN,
+    **changes: Any,
+) -> NodeNow:
     """That node as a requester sees it."""
-    return NodeNow(a_node(name, **changes), live=live, approved=approved)
+    return NodeNow(a_node(name, **changes), live=live, approved=approved, scheduling=scheduling)
 
 
 def an_execution(

@@ -12,6 +12,7 @@ from bacalhau_nats.domain.execution import Desired, ExecutionState, Reason, RunO
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.scheduling.plan import NodeNow, Plan, Policy
 from bacalhau_nats.domain.scheduling.reconcile import reconcile
@@ -100,16 +101,18 @@ def live(story: Story, desired: Desired, life: str) -> None:
 
 @st.composite
 def node_maps(draw: st.DrawFn) -> dict[NodeID, NodeNow]:
-    """Nodes that are live, dead, rejected, draining, unsuitable, or have refused the job."""
-    kinds = st.sampled_from(["good", "good", "good", "dead", "rejected", "draining", "unsuitable", "refused"])
+    """Nodes that are live, dead, rejected, leaving, cordoned, drained, unsuitable, or have refused the job."""
+    bad = ["dead", "rejected", "leaving", "cordoned", "draining", "unsuitable", "refused"]
+    kinds = st.sampled_from(["good", "good", "good", *bad])
     nodes: dict[NodeID, NodeNow] = {}
     for name in draw(st.lists(st.sampled_from(NODES), unique=True)):
         kind = draw(kinds)
-        report = a_node(name, draining=kind == "draining", engines=() if kind == "unsuitable" else ("noop",))
+        report = a_node(name, draining=kind == "leaving", engines=() if kind == "unsuitable" else ("noop",))
         nodes[name] = NodeNow(
             report,
             live=kind != "dead",
             approved=kind != "rejected",
+            scheduling=Scheduling(kind) if kind in set(Scheduling) else Scheduling.OPEN,
             refused="never liked it" if kind == "refused" else "",
         )
     return nodes

@@ -3,7 +3,7 @@
 Messages are late, lost and doubled; each requester's view lags on its own; answers to writes are lost
 after the write was stored; the bus restarts and forgets its nudges and timers; a process stalls for a
 minute, is killed at any await and comes back as another instance, while its containers run on; nodes are
-rejected and approved again; finished jobs are purged.
+rejected or drained and welcome again; finished jobs are purged.
 
 What is simulated is the protocol, not the broker: `Stream` is the state stream, `Bus` the core messages,
 `NudgeQueue` the work queue. All trouble comes from one `random.Random(seed)`.
@@ -25,7 +25,7 @@ from bacalhau_nats.compute.reports import Reporter
 from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, RunOutput
 from bacalhau_nats.domain.facts import Fact, Key, Kind, Record, membership_key, report_key, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
-from bacalhau_nats.domain.node import Approval, Membership, NodeReport
+from bacalhau_nats.domain.node import Approval, Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.roster import Roster
@@ -39,6 +39,11 @@ from tests.support.stream import Stream
 from tests.support.unkind import PROCESS, QUIET, Bus, Fate, NudgeQueue, Process, Trouble
 
 EPOCH = 1_700_000_000
+_UNKIND = (
+    Membership(approval=Approval.REJECTED),
+    Membership(scheduling=Scheduling.CORDONED),
+    Membership(scheduling=Scheduling.DRAINING),
+)
 
 
 class NoObjects:
@@ -398,9 +403,9 @@ class World:
         if self.rng.random() >= self.trouble.loss and not self.drops("gateway's nudge"):
             self.nudges.push(spec.id, seq)
 
-    def decide(self, node: str, approval: Approval) -> None:
-        """Approve or reject a node."""
-        self.stream.write(membership_key(node), Membership(node_id=NodeID(node), approval=approval), None)
+    def decide(self, node: str, decision: Membership) -> None:
+        """Decide about a node."""
+        self.stream.write(membership_key(node), decision.but(node_id=NodeID(node)), None)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -432,8 +437,8 @@ class World:
                 await self.restart_bus(self.rng.choice((0.2, 3.0)))
             elif self.trouble.reject_every and dice < 1.6:
                 node = self.rng.choice(list(self.nodes))
-                self.decide(node, Approval.REJECTED)
-                self.loop.call_later(self.rng.choice((1.0, 10.0)), self.decide, node, Approval.APPROVED)
+                self.decide(node, self.rng.choice(_UNKIND))
+                self.loop.call_later(self.rng.choice((1.0, 10.0)), self.decide, node, Membership())
 
     async def restart_bus(self, seconds: float) -> None:
         """Take the bus away for a while; it comes back without its nudges and timers."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bacalhau_nats.domain.bidding import why_never
 from bacalhau_nats.domain.execution import ExecutionState, Wish
 from bacalhau_nats.domain.ids import NodeID, short
 from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow
 
 SECOND = 1_000_000_000
@@ -20,6 +22,7 @@ JOB_FAILED = "Execution stopped due to job failure"
 JOB_UPDATED = "Execution stopped for job update"
 NODE_GONE = "Execution stop requested because node has disappeared"
 NODE_REJECTED = "Execution stop requested because node has been rejected"
+NODE_DRAINED = "Execution stop requested because node is being drained"
 SURPLUS = "Execution stop requested because there are more executions than needed"
 
 
@@ -60,6 +63,19 @@ def rejected(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> tuple[Ending, ...
     )
 
 
+def drained(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> tuple[Ending, ...]:
+    """List the executions of this version that have to leave a node that is being drained.
+
+    Those of a job for every node have nowhere else to go: a daemon stays, an ops execution runs to its end.
+    """
+    if job.spec.type.everywhere:
+        return ()
+    leaving = {n for n, node in nodes.items() if node.approved and node.scheduling is Scheduling.DRAINING}
+    return tuple(
+        Ending(e, NODE_DRAINED) for e in job.of_version(job.spec.version) if e.wanted and e.node_id in leaving
+    )
+
+
 def remaining(job: JobView, message: str) -> tuple[Ending, ...]:
     """List all executions that still run and are not asked to stop."""
     return tuple(Ending(e, message) for e in job.executions.values() if e.wanted)
@@ -87,11 +103,23 @@ def unsuitable(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> dict[NodeID, st
             reasons[node_id] = "is not connected"
         elif not node.approved:
             reasons[node_id] = "is not approved"
+        elif node.scheduling is not Scheduling.OPEN:
+            reasons[node_id] = "is cordoned and takes no new work"
         elif node.report.draining:
             reasons[node_id] = "is draining and takes no new work"
         elif reason := node.refused or why_never(job.spec, node.report):
             reasons[node_id] = reason
     return reasons
+
+
+def held_back(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> bool:
+    """Say whether a node would suit the job if it were not cordoned: that will end, and the job can wait."""
+    opened = {
+        node_id: replace(node, scheduling=Scheduling.OPEN)
+        for node_id, node in nodes.items()
+        if node.scheduling is not Scheduling.OPEN
+    }
+    return len(unsuitable(job, opened)) < len(opened)
 
 
 def available(nodes: Mapping[NodeID, NodeNow]) -> int:

@@ -50,7 +50,8 @@ def reconcile_counted(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float,
     suitable = len(nodes) - len(reasons)
     if suitable == 0:
         deadline = common.queue_deadline(job)
-        if deadline is None or deadline <= now:
+        over = deadline <= now if deadline is not None else not common.held_back(job, nodes)
+        if over:
             available = common.available(nodes)
             message = common.not_enough_nodes(len(slots.empty), available, 0, reasons)
             details = common.node_counts(len(slots.empty), available, 0)

@@ -28,7 +28,7 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
     for execution in job.of_version(job.spec.version):
         by_node.setdefault(execution.node_id, []).append(execution)
     if not targets and not by_node:
-        return _nobody(job, common.available(nodes), reasons, now)
+        return _nobody(job, nodes, reasons, now)
     place: list[Placement] = []
     look = common.total_deadline(job)
     gave_up: list[ExecutionView] = []
@@ -60,9 +60,10 @@ def _placement(job: JobView, node_id: NodeID, attempts: list[ExecutionView]) -> 
     return Placement(identity, 0, attempt, node=node_id)
 
 
-def _nobody(job: JobView, known: int, reasons: Mapping[NodeID, str], now: float) -> Plan:
+def _nobody(job: JobView, nodes: Mapping[NodeID, NodeNow], reasons: Mapping[NodeID, str], now: float) -> Plan:
+    known = common.available(nodes)
     deadline = common.queue_deadline(job)
-    waits = deadline is not None and deadline > now
+    waits = deadline > now if deadline is not None else common.held_back(job, nodes)
     if waits or job.spec.type.endless:
         look = deadline if waits else None
         return Plan(look_again=look, unsuitable=dict(reasons), waits_for_node=waits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bacalhau_nats.domain.ids import ExecutionID, NodeID
 from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.jobview import ExecutionView
-from bacalhau_nats.domain.node import NodeReport
+from bacalhau_nats.domain.node import NodeReport, Scheduling
 from bacalhau_nats.domain.retry import RetryPolicy
 
 
@@ -21,6 +21,7 @@ class NodeNow:
     report: NodeReport
     live: bool = True
     approved: bool = True
+    scheduling: Scheduling = Scheduling.OPEN
     refused: str = ""
 
 

@@ -35,7 +35,7 @@ def reconcile(job: JobView, nodes: Mapping[NodeID, NodeNow], now: float, policy:
         endings = tuple(e for e in common.remaining(job, _AFTER[job.state]) if e.execution.id not in lost)
         return Plan(stop=endings, abandon=abandon, conclude=conclude)
     outdated = tuple(e for e in common.outdated(job) if e.execution.id not in lost)
-    unwelcome = common.rejected(job, nodes)
+    unwelcome = common.rejected(job, nodes) + common.drained(job, nodes)
     if abandon or unwelcome:
         return Plan(stop=outdated + unwelcome, abandon=abandon)
     deadline = common.total_deadline(job)

@@ -1,4 +1,4 @@
-"""``/api/v1/orchestrator/nodes``: list, describe, approve, reject and forget nodes."""
+"""``/api/v1/orchestrator/nodes``: list and describe nodes, and decide about them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bacalhau_nats.domain.draft import text
+from bacalhau_nats.domain.draft import boolean, text
 from bacalhau_nats.gateway.http import docs
 from bacalhau_nats.gateway.http.jobs import query_of, selector
 from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, answer, body_of
-from bacalhau_nats.gateway.nodes import Nodes
+from bacalhau_nats.gateway.nodes import ACTIONS, Nodes
 
 PREFIX = "/api/v1/orchestrator/nodes"
-_put_node = body_of("PutNodeRequest", {"Action": text, "Message": text, "NodeID": text, "Namespace": text})
+_put_node = body_of(
+    "PutNodeRequest",
+    {"Action": text, "Message": text, "NodeID": text, "Namespace": text, "IgnoreDaemons": boolean},
+)
 
 
 class NodeRoutes:
@@ -27,11 +30,11 @@ class NodeRoutes:
         """Give the routes with their documentation."""
         routes = routes_under(PREFIX, "nodes")
         lists = docs.query("labels", "filter-approval", "filter-status", "limit", "order_by", "reverse")
-        act = docs.takes("`approve`, `reject` or `delete`", {"Action": "approve"})
+        act = docs.takes(f"`Action` is one of {', '.join(ACTIONS)}", {"Action": "approve", "Message": ""})
         for path, endpoint, methods, summary, extra in (
             ("", self.list_nodes, ["GET"], "List nodes", lists),
             ("/{node_id}", self.describe, ["GET"], "Describe a node", None),
-            ("/{node_id}", self.decide, ["PUT"], "Approve, reject or forget a node", act),
+            ("/{node_id}", self.decide, ["PUT"], "Approve, reject, forget, cordon or drain a node", act),
         ):
             routes.add_api_route(path, endpoint, methods=methods, summary=summary, openapi_extra=extra)
         return routes
@@ -57,5 +60,10 @@ class NodeRoutes:
     async def decide(self, request: Request, node_id: str) -> Response:
         """Decide about a node."""
         body: Json = await _put_node(request)
-        await self._nodes.decide(node_id, body.get("Action", ""), body.get("Message", ""))
+        await self._nodes.decide(
+            node_id,
+            body.get("Action", ""),
+            body.get("Message", ""),
+            ignore_daemons=body.get("IgnoreDaemons", False),
+        )
         return answer(request, {"Success": True})

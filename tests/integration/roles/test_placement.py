@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bacalhau_nats.client.wire import job_state
 from bacalhau_nats.domain.execution import Desired, Wish
 from bacalhau_nats.domain.facts import desired_key, report_key, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id
 from bacalhau_nats.domain.node import NodeReport
 from bacalhau_nats.domain.spec import JobSpec
+from bacalhau_nats.errors import Conflict
 from bacalhau_nats.messaging.bus import connect
 from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.subjects import Cell
@@ -59,6 +62,68 @@ async def test_a_node_that_reports_that_it_drains_keeps_its_work_and_gets_no_mor
     assert await all_end(client, [job, *more], within=10) == {"Completed"}
     assert {node for job in more for node, _ in await states(client, job)} == {"c2"}
     assert await states(client, job) == [("c1", "Completed")]
+
+
+@pytest.mark.slow
+async def test_a_drained_node_is_emptied_stays_so_over_restarts_and_works_again_when_it_may(
+    site: Site,
+) -> None:
+    orchestrator = site.make("o1", "orchestrator")
+    await orchestrator.start()
+    client = await site.client(orchestrator)
+    drained = site.make("c1", "compute")
+    await drained.start()
+    service, daemon, ops = await submit_all(
+        client, [marking(site.marks, wait, type=kind, Count=count) for kind, count, wait in _KINDS]
+    )
+    await eventually(lambda: site.started() == 3)
+    await site.node("c2", "compute")
+    await eventually(lambda: site.started() == 5)  # the daemon and the ops job are there, too
+
+    with pytest.raises(Conflict, match="an execution of a daemon job"):
+        await client.decide("c1", "drain")
+    await client.decide("c1", "drain", message="new disk", ignore_daemons=True)
+    await eventually(lambda: _is(client, service, ("c1", "Cancelled"), ("c2", "BidAccepted")), within=10)
+    assert await _is(client, daemon, ("c1", "New"), ("c2", "New"))  # as the public API calls it
+    assert await all_end(client, [ops], within=20) == {"Completed"}
+    assert await _is(client, ops, ("c1", "Completed"), ("c2", "Completed"))
+    await eventually(lambda: _scheduling(client, "DRAINED"), within=5)
+
+    await site.server.restart(kill=True)
+    for process in (orchestrator, drained):
+        await process.kill()
+        await process.start()
+    client = await site.client(orchestrator)
+    await eventually(lambda: _connected(client, "c1"), within=15)
+    assert await _scheduling(client, "DRAINED")
+    more = await submit_all(client, [noop() for _ in range(6)])
+    assert await all_end(client, more) == {"Completed"}
+    assert {node for job in more for node, _ in await states(client, job)} == {"c2"}
+
+    await client.decide("c2", "cordon")
+    (waiting,) = await submit_all(client, [noop()])
+    await eventually(lambda: _waits(client, waiting), within=5)
+    await client.decide("c1", "uncordon")
+    assert await all_end(client, [waiting], within=10) == {"Completed"}
+    assert await _is(client, waiting, ("c1", "Completed"))
+    assert await _is(client, service, ("c1", "Cancelled"), ("c2", "BidAccepted")), "a cordon stops nothing"
+
+
+_KINDS = (("service", 1, 60), ("daemon", 0, 60), ("ops", 0, 4))
+
+
+async def _is(client, job, *expected):
+    found = sorted(await states(client, job))
+    assert found == sorted(expected)
+    return True
+
+
+async def _scheduling(client, state):
+    return (await client.node("c1")).get("Scheduling", {}).get("State") == state
+
+
+async def _connected(client, name):
+    return (await client.node(name))["Connection"] == "CONNECTED"
 
 
 async def test_a_job_that_waits_for_the_first_node_starts_when_it_is_there(site: Site) -> None:

@@ -1,5 +1,7 @@
 """What must hold of every plan, whatever the job and its nodes have been through."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from bacalhau_nats.domain.execution import ExecutionState
 from bacalhau_nats.domain.ids import execution_id
 from bacalhau_nats.domain.job import TERMINAL, JobState
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.retry import counts, lost
 from bacalhau_nats.domain.scheduling import common
 from bacalhau_nats.domain.spec import JobType, StopRequest, Timeouts
@@ -97,6 +100,33 @@ def test_nothing_is_wanted_of_lost_or_rejected_nodes_or_old_versions(case):
 
 
 @given(cases())
+def test_a_cordoned_node_gets_nothing_new(case):
+    before = set(case.job.executions)
+    case.settle()
+    for execution in case.job.executions.values():
+        if execution.id not in before:
+            assert case.nodes[execution.node_id].scheduling is Scheduling.OPEN
+
+
+@given(cases(COUNTED))
+def test_nothing_that_could_be_elsewhere_is_wanted_of_a_drained_node(case):
+    case.settle()
+    for execution in case.job.executions.values():
+        if execution.wanted:
+            assert case.nodes[execution.node_id].scheduling is not Scheduling.DRAINING
+
+
+@given(cases(), st.sampled_from([Scheduling.CORDONED, Scheduling.DRAINING]))
+def test_a_cordon_alone_stops_nothing_and_a_drain_nothing_that_belongs_to_its_node(case, scheduling):
+    kind = case.job.spec.type
+    before = {ending.execution.id for ending in (*case.plan().stop, *case.plan().abandon)}
+    case.nodes = {n: replace(node, scheduling=scheduling) for n, node in case.nodes.items()}
+    plan = case.plan()
+    more = {ending.execution.id for ending in (*plan.stop, *plan.abandon)} - before
+    assert not more or (scheduling is Scheduling.DRAINING and not kind.everywhere)
+
+
+@given(cases())
 def test_the_next_look_is_in_the_future(case):
     look = case.plan().look_again
     assert look is None or look > case.now
@@ -129,7 +159,9 @@ def test_a_settled_counted_job_holds_each_slot_or_says_why_not(case):
         if e.state is ExecutionState.COMPLETED and job.spec.type is JobType.BATCH
     }
     if not set(held) | done >= set(range(job.spec.count)):
-        assert plan.look_again is not None, "an empty slot that nobody will look at again"
+        cordoned = any(node.scheduling is not Scheduling.OPEN for node in case.nodes.values())
+        waits = plan.waits_for_node and cordoned
+        assert waits or plan.look_again is not None, "an empty slot that nobody will look at again"
 
 
 @given(cases(EVERYWHERE))
@@ -159,7 +191,7 @@ def test_attempts_never_exceed_the_policy_and_every_job_comes_to_an_end(case, da
             if look is None:
                 break
             case.now = max(case.now, look)
-    assert case.job.over or case.job.spec.type.endless
+    assert case.job.over or case.job.spec.type.endless or case.plan().waits_for_node
 
 
 def _check_attempts(job):
@@ -319,6 +351,51 @@ def test_a_rejected_node_is_stopped_and_its_work_placed_elsewhere():
     assert [e.message for e in case.plan().stop] == [common.NODE_REJECTED]
     case.settle()
     assert [e.node_id for e in case.job.executions.values() if e.wanted] == ["n1"]
+
+
+def test_a_drained_node_is_emptied_and_its_work_placed_elsewhere():
+    case = a_case(None, "running")
+    case.nodes["n0"] = node_now("n0", scheduling=Scheduling.DRAINING)
+    assert [e.message for e in case.plan().stop] == [common.NODE_DRAINED]
+    case.settle()
+    assert [e.node_id for e in case.job.executions.values() if e.wanted] == ["n1"]
+
+
+@pytest.mark.parametrize("kind", EVERYWHERE)
+def test_what_belongs_to_a_drained_node_stays_there(kind):
+    case = a_case(a_job(type=kind, count=0), "running", nodes=("n0",))
+    case.nodes["n0"] = node_now("n0", scheduling=Scheduling.DRAINING)
+    assert case.settle() == 0
+    assert case.story.only().wanted
+
+
+def test_a_job_that_only_a_cordoned_node_could_run_waits_for_it():
+    case = a_case(nodes=())
+    case.nodes = {
+        "n0": node_now("n0", scheduling=Scheduling.CORDONED),
+        "n1": node_now("n1", engines=("docker",)),
+    }
+    plan = case.plan()
+    assert (plan.waits_for_node, plan.conclude, plan.look_again) == (True, None, None)
+    assert plan.unsuitable["n0"] == "is cordoned and takes no new work"
+    del case.nodes["n0"]
+    assert case.plan().conclude.state is JobState.FAILED
+
+
+def test_an_ops_job_that_only_cordoned_nodes_could_run_waits_for_one():
+    case = a_case(a_job(type=JobType.OPS, count=0), nodes=())
+    case.nodes = {"n0": node_now("n0", scheduling=Scheduling.CORDONED)}
+    assert case.plan().waits_for_node
+    case.nodes["n0"] = node_now("n0")
+    assert [p.node for p in case.plan().place] == ["n0"]
+
+
+def test_a_job_waits_for_a_cordoned_node_no_longer_than_it_may():
+    case = a_case(a_job(task=a_task(timeouts=Timeouts(queue_timeout=10))), nodes=())
+    case.nodes = {"n0": node_now("n0", scheduling=Scheduling.CORDONED)}
+    assert case.plan().look_again == NOW + 10
+    case.now = NOW + 10
+    assert case.plan().conclude.state is JobState.FAILED
 
 
 def test_partitions_that_an_update_took_away_are_surplus():

@@ -6,16 +6,18 @@ import pytest
 
 from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.execution import ExecutionState, Wish
-from bacalhau_nats.domain.facts import report_key
+from bacalhau_nats.domain.facts import desired_key, observed_key, report_key, spec_key
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import JobState
 from bacalhau_nats.domain.node import NodeRole
 from bacalhau_nats.domain.resources import Resources
-from bacalhau_nats.domain.spec import SpecConfig
+from bacalhau_nats.domain.spec import JobType, SpecConfig
 from bacalhau_nats.gateway.core import GatewaySettings
 from bacalhau_nats.gateway.paging import Page, read_token
 from bacalhau_nats.gateway.queries import Queries
 from bacalhau_nats.gateway.refusals import Refusal
+from tests.support.builders import a_job, an_execution
+from tests.support.builders import seen as seen_of
 from tests.support.gateway_world import JOBS, ME, NODES, GatewayWorld, a_report
 from tests.unit.domain.drafts import a_draft
 
@@ -329,6 +331,64 @@ async def test_nodes_that_wait_for_approval_are_approved_rejected_and_forgotten(
     assert await act("approve") == (404, f"node not found: {ME[:10]}")
     world.stream.write(report_key(ME), a_report(instance="new"), None)
     assert (await seen())[0] == "APPROVED"
+
+
+async def test_a_node_is_cordoned_and_opened_again():
+    world = GatewayWorld()
+
+    async def act(action, **more):
+        answer = await world.http.put(f"{NODES}/{ME[:10]}", json={"Action": action, **more})
+        return answer.status_code, answer.json().get("Message", answer.json().get("Success"))
+
+    async def seen():
+        return (await world.http.get(f"{NODES}/{ME}")).json()["Node"].get("Scheduling")
+
+    assert await act("uncordon") == (409, f"node {ME} already schedulable")
+    assert await act("cordon", Message="new disk") == (200, True)
+    assert await act("cordon") == (409, f"node {ME} already cordoned")
+    assert await seen() == {"State": "CORDONED", "Message": "new disk"}
+    assert await act("reject") == (200, True)
+    assert (await seen())["State"] == "CORDONED", "one decision does not undo the other"
+    assert await act("uncordon") == (200, True)
+    assert await seen() is None
+    assert await act("cordon") == (200, True)
+    assert await act("delete") == (200, True)
+    world.stream.write(report_key(ME), a_report(instance="new"), None)
+    assert await seen() is None, "a node that was forgotten begins anew"
+    assert await act("defrost") == (500, "Internal server error")
+
+
+async def test_a_node_being_drained_tells_what_is_left_on_it():
+    world = GatewayWorld()
+    batch, daemon = a_job(id="j-1"), a_job(id="j-2", type=JobType.DAEMON, count=0)
+    runs, stays = an_execution(batch, ME), an_execution(daemon, ME)
+    for key, record in (
+        (spec_key("j-1"), batch),
+        (spec_key("j-2"), daemon),
+        (desired_key(runs.execution_id, ME), runs),
+        (desired_key(stays.execution_id, ME), stays),
+    ):
+        world.stream.write(key, record, None)
+
+    async def drain(**more):
+        answer = await world.http.put(f"{NODES}/{ME}", json={"Action": "drain", **more})
+        return answer.status_code, answer.json().get("Message", "")
+
+    async def seen():
+        return (await world.http.get(f"{NODES}/{ME}")).json()["Node"].get("Scheduling")
+
+    refused = f"node {ME} runs an execution of a daemon job, which belongs to it and cannot go elsewhere"
+    assert await drain() == (409, refused)
+    assert await seen() is None, "nothing is half done"
+    assert await drain(IgnoreDaemons=True) == (200, "")
+    assert await seen() == {
+        "State": "DRAINING",
+        "Remaining": [runs.execution_id],
+        "Daemons": [stays.execution_id],
+    }
+    gone = seen_of(runs, ExecutionState.CANCELLED)
+    world.stream.write(observed_key(runs.execution_id, ME), gone, None)
+    assert await seen() == {"State": "DRAINED", "Remaining": [], "Daemons": [stays.execution_id]}
 
 
 async def test_a_prefix_of_several_nodes_is_refused():

@@ -7,7 +7,7 @@ import pytest
 from bacalhau_nats.domain.execution import ExecutionState, Wish
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.job import Conclusion, JobState, Waiting
-from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeRole
+from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeRole, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.spec import JobType, StopRequest, Timeouts
@@ -363,6 +363,28 @@ async def test_beats_of_requesters_are_no_room():
     office = Office()
     office.beat("r1", role=NodeRole.REQUESTER)
     assert await office.nudged() == []
+
+
+@virtually
+async def test_a_node_that_is_drained_is_left_and_one_that_is_opened_again_is_used():
+    office = Office()
+    office.node("n1")
+    office.story.tell(a_job())
+    await office.look()
+    office.story.tell(Membership(node_id=N1, scheduling=Scheduling.DRAINING))
+    assert await office.nudged() == [("j-1", "node")]
+    await office.look()
+    execution = office.story.only()
+    assert execution.wish is Wish.STOP
+    office.story.observe(execution.id, ExecutionState.CANCELLED)
+    await office.look()
+    assert J1 in office.desk.line, "it waits for the node, as there is no other"
+    await office.nudged()
+
+    office.story.tell(Membership(node_id=N1))
+    assert ("j-1", "node") in await office.nudged()
+    await office.ticking(1)
+    assert [e.wanted for e in office.story.job().executions.values()] == [False, True]
 
 
 @virtually

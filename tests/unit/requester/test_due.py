@@ -5,6 +5,7 @@ import pytest
 from bacalhau_nats.domain.execution import ExecutionState, Wish
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import Conclusion, JobState, Waiting
+from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.spec import StopRequest
 from bacalhau_nats.requester.due import Due, due
 from tests.support.builders import Story, a_job, an_execution, seen
@@ -40,4 +41,15 @@ def ended(**changes):
 def test_what_the_last_fact_calls_for(told, answer):
     story = Story()
     story.tell(*told)
-    assert due(story.facts[-1], story.job(), NodeID("me")) is answer
+    assert due(story.facts[-1], story.job(), NodeID("me"), lambda _: Scheduling.OPEN) is answer
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "answer"),
+    [(Scheduling.OPEN, Due.NO), (Scheduling.CORDONED, Due.NO), (Scheduling.DRAINING, Due.SOON)],
+)
+def test_an_assignment_to_a_node_that_is_being_drained_is_looked_at_again(scheduling, answer):
+    """Its requester may not have known yet."""
+    story = Story()
+    story.tell(SPEC, DESIRED)
+    assert due(story.facts[-1], story.job(), NodeID("me"), lambda _: scheduling) is answer

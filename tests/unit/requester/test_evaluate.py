@@ -9,7 +9,7 @@ from bacalhau_nats.domain.execution import Desired, ExecutionState, Wish
 from bacalhau_nats.domain.facts import conclusion_key, desired_key
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import Conclusion, JobState
-from bacalhau_nats.domain.node import Heartbeat
+from bacalhau_nats.domain.node import Heartbeat, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.roster import Roster
@@ -40,7 +40,10 @@ class Scene:
         self.withdrawn = []
         auction.withdraw = lambda node_id, execution: self.withdrawn.append((node_id, execution))
         self.auction = auction
-        self.evaluator = Evaluator(NodeID("me"), "me#1", self.records, auction, self.clock)
+        self.scheduling = Scheduling.OPEN
+        self.evaluator = Evaluator(
+            NodeID("me"), "me#1", self.records, auction, self.clock, lambda _: self.scheduling
+        )
         self.nodes = {N0: node_now("n0")} if node else {}
         beat = Heartbeat(node_id=N0, tick=1, free=Resources(milli_cpu=9000, memory=10**9))
         self.roster.hear(beat, self.clock.monotonic())
@@ -64,6 +67,21 @@ async def test_a_new_job_is_assigned_with_its_whole_spec():
     assert stored.record.job == scene.spec
     assert (stored.record.bid_id, stored.record.requester) == ("bid of n0", "me")
     assert (look.seq, look.missing, look.again) == (stored.seq, [], None)
+
+
+@virtually
+async def test_a_node_that_is_cordoned_while_it_bids_gets_nothing():
+    scene = Scene()
+
+    def cordon_then_bid(offer):
+        scene.scheduling = Scheduling.CORDONED
+        return bids(offer)
+
+    scene.bus.answers[N0] = (0.01, cordon_then_bid)
+    look = await scene.look()
+    assert not scene.job.executions
+    assert [node for node, _ in scene.withdrawn] == [N0]
+    assert look.again == scene.clock.now()
 
 
 @virtually
