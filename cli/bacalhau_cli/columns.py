@@ -118,15 +118,20 @@ def _labels(node: Any, spell: Callable[[str], str] = str) -> str:
     return " ".join(f"{key}={spell(value)}" for key, value in labels)
 
 
+def _status(node: Any) -> str:
+    """Write as kubectl does, in one word: ``CONNECTED,CORDONED``."""
+    connection = (node.get("ConnectionState") or {}).get("Status") or node.get("Connection", "")
+    scheduling = (node.get("Scheduling") or {}).get("State", "")
+    return ",".join(word for word in (connection, scheduling) if word)
+
+
 NODE_ALWAYS = [
     Column(
         "id", lambda node: _info(node).get("NodeID", ""), lambda node: short(_info(node).get("NodeID", ""))
     ),
     Column("type", lambda node: _info(node).get("NodeType", "")),
     Column("approval", lambda node: node.get("Membership", "")),
-    Column(
-        "status", lambda node: (node.get("ConnectionState") or {}).get("Status") or node.get("Connection", "")
-    ),
+    Column("status", _status),
 ]
 NODE_GROUPS = {
     "labels": [Column("labels", _labels, lambda node: _labels(node, short), 50)],

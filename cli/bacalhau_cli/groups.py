@@ -7,17 +7,19 @@ Go's habits where people know them from Bacalhau: global options may stand anywh
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
+from bacalhau_cli import completers, notices
 from bacalhau_cli.context import Caller
+from bacalhau_cli.suggestions import Unknown, did_you_mean, near
 
 _TRUE = frozenset({"1", "t", "true", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "n", "no"})
+_GLOBAL = "global_"  # begins the names of the options that every command takes
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
@@ -44,12 +46,59 @@ def switch(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Calla
     return click.option(*names, cls=Switch, **settings)
 
 
-class Command(click.Command):
+class _Helpful(click.Command):
+    """What commands and groups share: unknown options are answered with what was perhaps meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse. Raises Unknown for an option that is not there."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            meant = near(error.option_name, _listed(self.params))
+            hint = did_you_mean(meant) or f"'{ctx.command_path} --help' lists the options"
+            raise Unknown(f"'{ctx.command_path}' has no option {error.option_name}", ctx, hint) from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the command's own options first, then those that every command takes."""
+        records: dict[str, list[tuple[str, str]]] = {"Options": [], "Global options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                everywhere = param.name is not None and param.name.startswith(_GLOBAL)
+                records["Global options" if everywhere else "Options"].append(record)
+        for title, rows in records.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+        if isinstance(self, Group):
+            self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete options; the negative of a switch is understood, but not offered."""
+        found = super().shell_complete(ctx, incomplete)
+        unlisted = {name for param in self.params for name in param.secondary_opts}
+        return [item for item in found if item.value not in unlisted]
+
+
+def _listed(params: Iterable[click.Parameter]) -> list[str]:
+    """Name the options that people are told of."""
+    return [
+        name
+        for param in params
+        if isinstance(param, click.Option) and not param.hidden
+        for name in param.opts
+        if name.startswith("--")
+    ] + ["--help"]
+
+
+class Command(_Helpful):
     """A command that takes the global options too; ``examples`` are command lines that its help shows."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         settings.setdefault("context_settings", HELP_NAMES)
         own = list(settings.get("params") or [])
+        for param in own:
+            completers.attach(param)
         taken = {name for param in own for name in param.opts}
         # A command's own option of the same name (`config set --config`) wins.
         settings["params"] = [*own, *(o for o in global_options() if taken.isdisjoint(o.opts))]
@@ -101,7 +150,7 @@ def _long(short: str, params: Iterable[click.Parameter]) -> str:
     return max(opts, key=len)
 
 
-class Group(click.Group):
+class Group(_Helpful, click.Group):
     """Commands by name, each loaded from ``module:attribute`` when it is needed."""
 
     def __init__(self, name: str, *, lazy: Mapping[str, tuple[str, str]], **settings: Any) -> None:
@@ -136,15 +185,45 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was perhaps meant."""
         if args[0] not in self._lazy and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self._lazy, n=2, cutoff=0.6)
-            meant = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-            ctx.fail(f"'{ctx.command_path}' has no command {args[0]!r}.{meant}")
+            meant = [f"'bacalhau {path}'" for path in elsewhere(ctx.find_root(), args[0])]
+            meant += [f"'{ctx.command_path} {name}'" for name in near(args[0], self._lazy)]
+            hint = did_you_mean(meant) or f"'{ctx.command_path} --help' lists the commands"
+            raise Unknown(f"'{ctx.command_path}' has no command {args[0]!r}", ctx, hint)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete commands from the table, and options: nothing is imported."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only to complete
+
+        commands = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in self._lazy.items()
+            if name.startswith(incomplete)
+        ]
+        own = {item.value for item in commands}
+        return [*commands, *(i for i in _Helpful.shell_complete(self, ctx, incomplete) if i.value not in own)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands from the table: nothing is imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
+
+
+_FORMER = {"cancel": "job stop", "create": "job run", "id": "agent node"}
+"""Commands that Bacalhau had before 1.4 under other names."""
+
+
+def elsewhere(root: click.Context, name: str) -> list[str]:
+    """Find the commands of other groups with this name."""
+    if name in _FORMER:
+        return [_FORMER[name]]
+    found = []
+    groups = root.command.list_commands(root) if isinstance(root.command, Group) else []
+    for path in groups:
+        command = root.command.get_command(root, path)  # type: ignore[attr-defined]
+        if isinstance(command, Group) and name in command.list_commands(root):
+            found.append(f"{path} {name}")
+    return found
 
 
 def global_options() -> list[click.Option]:
@@ -161,14 +240,19 @@ def global_options() -> list[click.Option]:
         _global("api_port", ["--api-port"], type=int, metavar="PORT", help="Its port."),
         _global("data_dir", ["--data-dir"], metavar="DIR", help="Folder of this node's or user's data."),
         _global("log_level", ["--log-level"], hidden=True, help="Use -c Logging.Level= instead."),
+        _global("quiet", ["--quiet"], is_flag=True, help="Say nothing but data and errors."),
     ]
 
 
 def _global(name: str, names: list[str], **settings: Any) -> click.Option:
     def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         caller = ctx.find_object(Caller)
-        if caller is not None and value not in (None, ()):
+        if name == "quiet":
+            notices.hush(wanted=bool(value))
+        elif caller is not None and value not in (None, ()):
             caller.given[name] = (*caller.given.get(name, ()), *value) if name == "config" else value
 
     # A prefix keeps them apart from a command's own options of that name (`config set --config`).
-    return click.Option([f"global_{name}", *names], expose_value=False, callback=keep, **settings)
+    option = click.Option([f"{_GLOBAL}{name}", *names], expose_value=False, callback=keep, **settings)
+    completers.attach(option)
+    return option

@@ -13,7 +13,12 @@ import click
 from bacalhau_cli import exits, notices
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Group
+from bacalhau_cli.suggestions import Unknown
 from bacalhau_nats.errors import BacalhauError
+
+PROGRAM = "bacalhau"
+VARIABLE = "_BACALHAU_COMPLETE"
+"""The variable with which a shell asks for completions."""
 
 root = Group(
     "bacalhau",
@@ -22,11 +27,13 @@ root = Group(
     "5 not over in time, 130 interrupted.",
     lazy={
         "agent": ("agent:agent", "Ask the server about itself."),
+        "completion": ("completion:completion", "Make a shell complete commands, options and ids."),
         "config": ("config:config", "Show and change the configuration."),
         "devstack": ("devstack:devstack", "Start a whole cluster on this machine, to try things."),
         "docker": ("docker:docker", "Run docker images."),
+        "help": ("help:help_", "Show the help of a command."),
         "job": ("job:job", "Submit, look at and stop jobs, and fetch their results."),
-        "node": ("node:node", "Look at the nodes of the cluster."),
+        "node": ("node:node", "Look at the nodes of the cluster, and decide about them."),
         "serve": ("serve:serve", "Start a node: orchestrator, compute or both."),
         "version": ("version:version", "Show the versions of this client and of the server."),
         "wasm": ("wasm:wasm", "Run WebAssembly modules."),
@@ -43,14 +50,19 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str], caller: Caller) -> int:
     """Run one command line and give its exit code; every error becomes one line on stderr and a hint."""
     notices.set_up(caller.environ)
+    if instruction := caller.environ.get(VARIABLE):
+        from bacalhau_cli.shells import answer  # noqa: PLC0415 - only to complete
+
+        return answer(root, caller, instruction)
     debug = caller.environ.get("DEBUG", "").lower() in ("1", "true")
     try:
-        code = root.main(args, prog_name="bacalhau", standalone_mode=False, obj=caller)
+        code = root.main(args, prog_name=PROGRAM, standalone_mode=False, obj=caller)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "bacalhau"
-        notices.error(error.format_message(), hint=f"'{path} --help' shows how it is used")
+        hint = error.hint if isinstance(error, Unknown) else f"'{path} --help' shows how it is used"
+        notices.error(error.format_message().rstrip("."), hint=hint)
         return exits.USAGE
     except click.ClickException as error:
         notices.error(error.format_message())

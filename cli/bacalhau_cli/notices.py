@@ -10,12 +10,30 @@ from collections.abc import Mapping
 
 _RED, _YELLOW, _GREEN, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 _environ: dict[str, str] = {}
+_hushed: list[bool] = []
 
 
 def set_up(environ: Mapping[str, str]) -> None:
     """Tell which environment decides on colours (NO_COLOR, FORCE_COLOR, TERM)."""
+    _hushed.clear()
     _environ.clear()
     _environ.update({key: environ.get(key, "") for key in ("NO_COLOR", "FORCE_COLOR", "TERM")})
+
+
+def hush(*, wanted: bool) -> None:
+    """Say nothing but errors from now on (``--quiet``)."""
+    if wanted:
+        _hushed.append(True)
+
+
+def quiet() -> bool:
+    """Say whether nothing but errors is wanted on stderr."""
+    return bool(_hushed)
+
+
+def animated() -> bool:
+    """Say whether stderr is a terminal where something that moves is wanted."""
+    return sys.stderr.isatty() and _environ.get("TERM") != "dumb" and not quiet()
 
 
 def colourful(*, tty: bool) -> bool:
@@ -29,9 +47,9 @@ def colourful(*, tty: bool) -> bool:
 
 def error(message: str, *, hint: str = "") -> None:
     """Say what went wrong and, if known, what to do."""
-    say(_labelled("Error:", _RED, message))
+    _write(_labelled("Error:", _RED, message))
     if hint:
-        say(_labelled("Hint:", _GREEN, hint))
+        _write(_labelled("Hint:", _GREEN, hint))
 
 
 def warn(message: str) -> None:
@@ -40,7 +58,12 @@ def warn(message: str) -> None:
 
 
 def say(line: str = "") -> None:
-    """Write one line to stderr."""
+    """Write one line to stderr, unless only errors are wanted."""
+    if not quiet():
+        _write(line)
+
+
+def _write(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 

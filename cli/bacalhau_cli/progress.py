@@ -7,7 +7,6 @@ the job's state and a line for each execution. Anywhere else it is a row for eac
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -57,9 +56,9 @@ async def watch(
     quiet: bool = False,
 ) -> None:
     """Show a job until it is over; one that never ends until its first execution has begun."""
-    if quiet:
+    if quiet or notices.quiet():
         await _drain(client, job_id, version, _Silent(), endless=endless)
-    elif sys.stderr.isatty():
+    elif notices.animated():
         await _watch_live(client, job_id, version, endless=endless)
     else:
         view = _Rows(grouped=grouped)
@@ -221,7 +220,7 @@ async def _watch_live(client: Client, job_id: str, version: int, *, endless: boo
 
 def downloads() -> AbstractContextManager[Callable[[Progress], None]]:
     """Show how far each download is: bars on a terminal, nothing elsewhere."""
-    return _bars() if sys.stderr.isatty() else nullcontext(lambda _: None)
+    return _bars() if notices.animated() else nullcontext(lambda _: None)
 
 
 @contextmanager

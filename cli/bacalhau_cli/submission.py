@@ -74,7 +74,7 @@ class _Watcher:
             for warning in sent.warnings:
                 notices.warn(warning)
         how = self._watching
-        bare = how.id_only or not how.wait
+        bare = how.id_only or not how.wait or notices.quiet()
         render.raw(f"{sent.job_id}\n" if bare else f"Job successfully submitted. Job ID: {sent.job_id}\n")
         if not how.wait:
             return exits.OK

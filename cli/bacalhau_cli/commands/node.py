@@ -13,10 +13,16 @@ from bacalhau_cli.render import Output
 
 node = Group(
     "node",
-    help="Look at the nodes of the cluster.",
+    help="Look at the nodes of the cluster, and decide about them.",
     lazy={
+        "approve": ("node_decide:approve", "Let a node take work."),
+        "cordon": ("node_decide:cordon", "Give a node nothing new."),
+        "delete": ("node_decide:delete", "Forget a node, until it reports again."),
         "describe": ("node:describe", "Show everything about a node."),
+        "drain": ("node_decide:drain", "Empty a node: its work is placed elsewhere."),
         "list": ("node:list_nodes", "List the nodes."),
+        "reject": ("node_decide:reject", "Let a node take no work."),
+        "uncordon": ("node_decide:uncordon", "Give a node work again."),
     },
 )
 

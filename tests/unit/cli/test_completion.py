@@ -1,0 +1,148 @@
+"""Completion: the scripts, run by a real bash, and what they are told."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from bacalhau_cli.shells import fitted, script, typed
+from click.shell_completion import CompletionItem
+
+from tests.unit.cli.conftest import Run
+from tests.unit.client.fake_api import Answer, FakeApi
+
+BASH = shutil.which("bash") or "bash is missing"
+JOBS = "/api/v1/orchestrator/jobs"
+ID, OLD = "j-00000001-1111-4111-8111-111111111111", "j-00000002-1111-4111-8111-111111111111"
+
+
+@pytest.fixture
+def complete(api: FakeApi, tmp_path: Path):
+    """Let bash complete command lines with the script that the program prints."""
+    program = tmp_path / "bin" / "bacalhau"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bacalhau_cli "$@"\n')
+    program.chmod(0o755)
+    file = tmp_path / "script"
+    file.write_text(script("bash", descriptions=True))
+    environ = {
+        "PATH": f"{program.parent}:{os.defpath}",
+        "HOME": str(tmp_path),
+        "BACALHAU_API_HOST": api.url,
+    }
+
+    def ask(*words: str) -> list[str]:
+        line = " ".join(map(shlex.quote, ("bacalhau", *words)))
+        asks = (
+            f"source {shlex.quote(str(file))}; COMP_WORDS=({line}); COMP_CWORD={len(words)}; "
+            "_bacalhau_completion bacalhau; printf '%s\\n' \"${COMPREPLY[@]}\""
+        )
+        done = subprocess.run(
+            [BASH, "--norc", "-c", asks], env=environ, capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return ask
+
+
+def test_bash_completes_commands_options_and_their_values(complete) -> None:
+    assert {"job", "node", "completion", "wasm"} <= set(complete(""))
+    assert complete("job", "l") == ["list", "logs"]
+    assert complete("job", "list", "--order") == ["--order-by", "--order-reversed"]
+    assert complete("job", "list", "--output", "") == ["table", "csv", "json", "yaml"]
+    assert complete("job", "list", "--output", "=", "js") == ["json"], "bash takes words apart at each ="
+    assert complete("docker", "run", "--no-w") == [], "the negative of a switch is not offered"
+    assert complete("node", "list", "--show", "labels,v") == ["labels,version"]
+
+
+def test_bash_completes_keys_of_the_configuration(complete) -> None:
+    assert complete("config", "set", "api.po") == ["API.Port="]
+    assert complete("job", "list", "-c", "WebUI.E") == ["WebUI.Enabled="]
+
+
+def test_bash_completes_ids_and_names_from_the_server(complete, api: FakeApi) -> None:
+    jobs = [
+        {"ID": ID, "Name": "mine", "State": {"StateType": "Running"}},
+        {"ID": OLD, "Name": OLD, "State": {"StateType": "Completed"}},
+    ]
+    api.on(f"GET {JOBS}", {"Items": jobs, "NextToken": ""})
+    api.on("GET /api/v1/orchestrator/nodes", {"Nodes": [{"Info": {"NodeID": "n-1"}}]})
+    api.on(f"GET {JOBS}/mine/executions", {"Items": [{"ID": "e-7"}]})
+    assert complete("job", "describe", "") == [ID, OLD, "mine"]
+    assert complete("job", "describe", "mi") == ["mine"]
+    assert complete("job", "stop", "") == [ID, "mine"], "only what can be stopped"
+    assert complete("node", "drain", "") == ["n-1"]
+    assert complete("job", "logs", "mine", "-e", "") == ["e-7"]
+
+
+def test_nothing_is_said_where_nothing_can_be_completed(complete, api: FakeApi) -> None:
+    api.on(f"GET {JOBS}", Answer({"Message": "no"}, 500))
+    assert complete("job", "describe", "") == []
+    assert complete("--api-host", "http://127.0.0.1:9", "job", "describe", "") == []
+    assert complete("nonsense", "") == []
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr("bacalhau_cli.completers._SECONDS", 0.05)
+    api.on(f"GET {JOBS}", lambda _: go_on.wait(30))
+    typed_so_far = {"COMP_WORDS": "bacalhau job describe", "COMP_CWORD": "3"}
+    assert run(_BACALHAU_COMPLETE="bash_complete", **typed_so_far) == (0, "", "")
+    assert not go_on.is_set()
+    go_on.set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_is_told_of_the_commands(run: Run, shell: str) -> None:
+    words = {"COMP_WORDS": "bacalhau job li", "COMP_CWORD": "li" if shell == "fish" else "2"}
+    asked = {"_BACALHAU_COMPLETE": f"{shell}_complete", **words}
+    told, bare = run(**asked).out, run(BACALHAU_COMPLETION_DESCRIPTIONS="0", **asked).out
+    assert "list" in told
+    assert ("List jobs." in told) is (shell != "bash")
+    assert "List jobs." not in bare
+    assert "list" in bare
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_script_may_leave_out_descriptions(run: Run, shell: str) -> None:
+    assert f"_BACALHAU_COMPLETE={shell}_complete" in run("completion", shell).out
+    bare = run("completion", shell, "--no-descriptions").out
+    assert ("BACALHAU_COMPLETION_DESCRIPTIONS=0" in bare) is (shell != "bash")
+
+
+@pytest.mark.parametrize(
+    ("shell", "words", "cursor", "expected"),
+    [
+        ("bash", "bacalhau job list --output = js", "5", (["job", "list"], "--output=js")),
+        ("bash", "bacalhau -c API.Port = 80 job", "5", (["-c", "API.Port=80"], "job")),
+        ("zsh", "bacalhau job list --output=js", "3", (["job", "list"], "--output=js")),
+        ("zsh", "bacalhau job ", "2", (["job"], "")),
+        ("fish", "bacalhau job li", "li", (["job"], "li")),
+        ("fish", "bacalhau job ", "", (["job"], "")),
+    ],
+)
+def test_what_was_typed_is_read_as_each_shell_tells_it(shell, words, cursor, expected) -> None:
+    assert typed(shell, {"COMP_WORDS": words, "COMP_CWORD": cursor}) == expected
+
+
+@pytest.mark.parametrize(
+    ("shell", "incomplete", "value", "expected"),
+    [
+        ("bash", "--output=js", "json", ["json"]),
+        ("zsh", "--output=js", "json", ["--output=json"]),
+        ("fish", "--output=js", "json", ["--output=json"]),
+        ("bash", "API.Port=", "API.Port=", []),
+        ("zsh", "API.Port", "API.Port=", ["API.Port="]),
+    ],
+)
+def test_a_value_replaces_what_the_shell_takes_for_the_word(shell, incomplete, value, expected) -> None:
+    assert [item.value for item in fitted(shell, incomplete, [CompletionItem(value)])] == expected
