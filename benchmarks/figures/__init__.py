@@ -14,6 +14,7 @@ from benchmarks.figures import (
     memory,
     nodes,
     restart,
+    startup,
     throughput,
 )
 from benchmarks.figures.scale import Scale
@@ -32,6 +33,7 @@ FIGURES: Mapping[str, Figure] = {
     "memory": memory.measure,
     "failover": failover.measure,
     "restart": restart.measure,
+    "startup": startup.measure,
 }
 
 MINUTES: Mapping[str, float] = {"lists": 5, "memory": 5}

@@ -43,6 +43,8 @@ root = Group(
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    # httpx has a command line of its own, which it imports where rich is there: a seventh of our start.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # "there is none", as import reads it
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it
     sys.exit(run(sys.argv[1:] if args is None else args, Caller(environ)))
 
