@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,14 @@ from bacalhau_nats.settings.tree import Settings, all_keys
 
 
 def set_key(file: Path, name: str, text: str) -> None:
-    """Set a key in ``file``, creating the file when it is not there; all other keys stay.
+    """Set a key in ``file``, creating the file when it is not there; all else in it stays, comments too.
 
-    The value is checked as it would be on reading. Keys are written in PascalCase whatever was typed;
-    comments are lost. The file is replaced as a whole or not at all. Raises InvalidSettings.
+    The value is checked as it would be on reading. A new key is written in PascalCase whatever was typed; one
+    that is there keeps its spelling. The file is replaced as a whole or not at all. Raises InvalidSettings.
     """
     key = all_keys().find(name)
-    tree: dict[str, Any] = {}
     if file.exists():
-        for found in read_file(file, all_keys()):
-            _put(tree, found.key, found.value)
+        read_file(file, all_keys())  # raises for a file that would not be read afterwards
     Settings.load(overrides=[f"{key.name}={text}"])  # raises for a value that cannot be used
     value = _typed(key, text)
     if key.name == "DataDir" and not (Path(text).is_absolute() or text.startswith("~/") or text == "~"):
@@ -31,8 +31,21 @@ def set_key(file: Path, name: str, text: str) -> None:
             f'DataDir: "{text}" cannot be kept in a file',
             hint="write an absolute path, or one that begins with ~/",
         )
-    _put(tree, key, value)
-    _replace(file, tree)
+    _replace(file, _edited(file, key, value))
+
+
+def _edited(file: Path, key: Key, value: Any) -> str:
+    """Give the text of the file with the key set."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - only this command writes
+
+    yaml = YAML()  # keeps comments, order and quotes
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    tree = (yaml.load(file) if file.exists() else None) or {}
+    _put(tree, key, _as_read(value))
+    out = io.StringIO()
+    yaml.dump(tree, out)
+    return out.getvalue()
 
 
 def _typed(key: Key, text: str) -> Any:
@@ -42,16 +55,40 @@ def _typed(key: Key, text: str) -> Any:
     return int(text) if key.kind == "int" else value
 
 
-def _put(tree: dict[str, Any], key: Key, value: Any) -> None:
+def _put(tree: MutableMapping[str, Any], key: Key, value: Any) -> None:
     for step in key.path[:-1]:
-        tree = tree.setdefault(step, {})
-    tree[key.path[-1]] = value
+        spelled = _spelled(tree, step)
+        if tree.get(spelled) is None:  # a section that is empty
+            tree[spelled] = {}
+        tree = tree[spelled]
+    tree[_spelled(tree, key.path[-1])] = value
 
 
-def _replace(file: Path, tree: dict[str, Any]) -> None:
-    import yaml  # noqa: PLC0415 - only this command writes
+def _as_read(value: Any) -> Any:
+    """Quote texts that a reader of YAML 1.1 would take for something else: ``yes``, ``12:30``."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString  # noqa: PLC0415 - as above
 
-    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    if isinstance(value, list):
+        return [_as_read(item) for item in value]
+    if isinstance(value, dict):
+        return {_as_read(name): _as_read(item) for name, item in value.items()}
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not _plain(value) else value
+
+
+def _plain(text: str) -> bool:
+    import yaml  # noqa: PLC0415 - as above
+
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return False
+
+
+def _spelled(tree: Mapping[str, Any], step: str) -> str:
+    return next((name for name in tree if name.lower() == step.lower()), step)
+
+
+def _replace(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         mode = file.stat().st_mode & 0o777 if file.exists() else 0o600  # it may hold a token

@@ -129,6 +129,9 @@ class ManifestCacheSettings(Section):
 class DockerSettings(Section):
     """The Docker engine."""
 
+    registry: Text = key("docker.io", "Registry that gets the user name and the password; no other does.")
+    username: Text = key("", "User name for that registry.")
+    password: str = key("", "Its password or token.", secret=True)
     manifest_cache: ManifestCacheSettings = part(ManifestCacheSettings)
 
 

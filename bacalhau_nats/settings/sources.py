@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.settings.keys import LIST_HINT, Key, Keys
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 PREFIX = "BACALHAU_"
 # The general form wins over these, which is why they come first.
-SPECIAL_VARIABLES = {"LOG_LEVEL": "Logging.Level", "BACALHAU_DIR": "DataDir"}
+SPECIAL_VARIABLES = {
+    "LOG_LEVEL": "Logging.Level",
+    "BACALHAU_DIR": "DataDir",
+    "DOCKER_USERNAME": "Engines.Types.Docker.Username",
+    "DOCKER_PASSWORD": "Engines.Types.Docker.Password",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,21 @@ def _from_text(key: Key, text: str, origin: str, where: str) -> Assignment:
         raise refuse(key, text, where, str(error)) from None
 
 
-def read_file(path: Path, keys: Keys) -> list[Assignment]:
-    """Read a YAML file. Raises InvalidSettings naming file and line."""
+class Fault(NamedTuple):
+    """A mistake in a file, with its place counted from 1 (0: of the whole file)."""
+
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+
+def read_file(path: Path, keys: Keys, faults: list[Fault] | None = None) -> list[Assignment]:
+    """Read a YAML file. Raises InvalidSettings naming file and line of the first mistake.
+
+    With ``faults`` each mistake is added there instead, and what can be read is read; a file that cannot be
+    read at all is still an error.
+    """
     import yaml  # noqa: PLC0415 - most commands of the CLI have no file to read
 
     if path.is_dir():
@@ -127,7 +145,7 @@ def read_file(path: Path, keys: Keys) -> list[Assignment]:
         raise InvalidSettings(f"config file {path} cannot be read: {error}") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        return [] if node is None else list(_assignments(node, (), path, keys))
+        return [] if node is None else list(_File(path, keys, faults).assignments(node, ()))
     except yaml.YAMLError as error:
         # Not the whole error: it quotes the file, where tokens are.
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "unreadable"
@@ -135,44 +153,67 @@ def read_file(path: Path, keys: Keys) -> list[Assignment]:
         raise InvalidSettings(f"config file {path}{line} is no valid YAML: {problem}") from None
 
 
-def _assignments(node: yaml.Node, at: tuple[str, ...], path: Path, keys: Keys) -> Iterator[Assignment]:
-    import yaml  # noqa: PLC0415 - as in `read_file`
+class _File:
+    """One file that is being read."""
 
-    where = f"{path}:{node.start_mark.line + 1}"
-    if not isinstance(node, yaml.MappingNode):
-        if _construct(node) is None:
-            return  # an empty section
-        raise InvalidSettings(
-            f"{where}: expected keys with values below {'.'.join(at) or 'the top'}", hint=LIST_HINT
-        )
-    seen: dict[str, str] = {}
-    for name_node, value_node in node.value:
-        name = str(name_node.value)
-        where = f"{path}:{name_node.start_mark.line + 1}"
-        if name.lower() in seen:
-            raise InvalidSettings(
-                f"{where}: {'.'.join((*at, name))} is given twice", hint="remove one of them"
-            )
-        seen[name.lower()] = name
-        dotted = ".".join((*at, name))
-        if keys.is_section(dotted):
-            yield from _assignments(value_node, (*at, name), path, keys)
+    def __init__(self, path: Path, keys: Keys, faults: list[Fault] | None) -> None:
+        self._path, self._keys, self._faults = path, keys, faults
+
+    def _where(self, mark: yaml.Mark) -> str:
+        line = f"{self._path}:{mark.line + 1}"
+        return line if self._faults is None else f"{line}:{mark.column + 1}"
+
+    def _fail(self, mark: yaml.Mark, message: str, hint: str) -> None:
+        if self._faults is None:
+            raise InvalidSettings(f"{self._where(mark)}: {message}", hint=hint)
+        self._faults.append(Fault(mark.line + 1, mark.column + 1, message, hint))
+
+    def assignments(self, node: yaml.Node, at: tuple[str, ...]) -> Iterator[Assignment]:
+        """Read what stands below the section ``at``."""
+        import yaml  # noqa: PLC0415 - as in `read_file`
+
+        if not isinstance(node, yaml.MappingNode):
+            if _construct(node) is not None:  # an empty section is none
+                place = ".".join(at) or "the top"
+                self._fail(node.start_mark, f"expected keys with values below {place}", LIST_HINT)
+            return
+        seen: set[str] = set()
+        for name_node, value_node in node.value:
+            name = str(name_node.value)
+            dotted = ".".join((*at, name))
+            if name.lower() in seen:
+                self._fail(name_node.start_mark, f"{dotted} is given twice", "remove one of them")
+                continue
+            seen.add(name.lower())
+            if self._keys.is_section(dotted):
+                yield from self.assignments(value_node, (*at, name))
+            else:
+                yield from self._leaf(dotted, name_node, value_node)
+
+    def _leaf(self, dotted: str, name: yaml.Node, node: yaml.Node) -> Iterator[Assignment]:
+        try:
+            key = self._keys.find(dotted)
+        except InvalidSettings as error:
+            self._fail(name.start_mark, error.message, error.hint)
+            return
+        value = _construct(node)
+        if value is None:
+            return
+        where = self._where(name.start_mark)
+        if isinstance(value, str) and key.kind in ("list", "map"):
+            try:
+                yield _from_text(key, value, "file", where)
+            except InvalidSettings as error:
+                if self._faults is None:
+                    raise
+                self._fail(name.start_mark, *without_place(error, where))
         else:
-            yield from _leaf(dotted, value_node, where, keys)
+            yield Assignment(key, value, "file", where)
 
 
-def _leaf(dotted: str, node: yaml.Node, where: str, keys: Keys) -> Iterator[Assignment]:
-    try:
-        key = keys.find(dotted)
-    except InvalidSettings as error:
-        raise InvalidSettings(f"{where}: {error.message}", hint=error.hint) from None
-    value = _construct(node)
-    if value is None:
-        return
-    if isinstance(value, str) and key.kind in ("list", "map"):
-        yield _from_text(key, value, "file", where)
-    else:
-        yield Assignment(key, value, "file", where)
+def without_place(error: InvalidSettings, where: str) -> tuple[str, str]:
+    """Give message and hint of a refusal without the place, for one who says it in another way."""
+    return error.message.replace(f" from {where}", ""), error.hint
 
 
 def _construct(node: yaml.Node) -> Any:

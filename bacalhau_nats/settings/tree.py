@@ -8,8 +8,6 @@ process's environment: it is an argument.
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
 
 from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.settings.api import APISettings
@@ -25,6 +24,7 @@ from bacalhau_nats.settings.general import FeatureFlags, LoggingSettings, Update
 from bacalhau_nats.settings.jobs import JobAdmissionControlSettings, JobDefaultsSettings
 from bacalhau_nats.settings.keys import Key, Keys
 from bacalhau_nats.settings.orchestrator import OrchestratorSettings
+from bacalhau_nats.settings.place import Place
 from bacalhau_nats.settings.plugins import (
     EnginesSettings,
     InputSourcesSettings,
@@ -34,11 +34,13 @@ from bacalhau_nats.settings.plugins import (
 from bacalhau_nats.settings.section import Section, key, part
 from bacalhau_nats.settings.sources import (
     Assignment,
+    Fault,
     read_environment,
     read_file,
     read_flags,
     read_options,
     refuse,
+    without_place,
 )
 from bacalhau_nats.settings.values import Lower, Text
 from bacalhau_nats.settings.wire import mask, prune
@@ -113,7 +115,7 @@ class Settings(Section):
                     f"{flag.key.name} is given both by its flag and by -c", hint="give it once"
                 )
         outer = [*read_environment(environ, keys), *from_flags, *options.assignments]
-        place = _Place(environ, cwd)
+        place = Place(environ, cwd)
         named = [place.expand(path) for path in (*files, *options.files)]
         if not named:
             default = place.data_dir(_last(outer, "DataDir")) / CONFIG_FILE
@@ -122,15 +124,27 @@ class Settings(Section):
         return cls._build(_merge([*inner, *outer]), place)
 
     @classmethod
-    def _build(cls, given: dict[str, Assignment], place: _Place) -> Self:
-        tree: dict[str, Any] = {"DataDir": place.data_dir(given.get("DataDir"))}
-        for name, found in given.items():
-            if name != "DataDir":
-                _put(tree, found)
+    def check_file(cls, path: Path) -> list[Fault]:
+        """List every mistake in a file: unknown keys, and values that cannot be used; in their order.
+
+        Raises InvalidSettings when it is no readable YAML file.
+        """
+        faults: list[Fault] = []
+        given = _merge(read_file(path, all_keys(), faults))
         try:
-            return cls.model_validate(tree, context=given)
+            cls.model_validate(_tree(given, Place({"HOME": "/"}, None)))
+        except InvalidSettings as error:
+            faults.append(_fault(error, given))
         except ValidationError as error:
-            raise _explain(error, given) from None
+            faults += [_fault(_explain(problem, given), given) for problem in error.errors(include_url=False)]
+        return sorted(faults)
+
+    @classmethod
+    def _build(cls, given: dict[str, Assignment], place: Place) -> Self:
+        try:
+            return cls.model_validate(_tree(given, place), context=given)
+        except ValidationError as error:
+            raise _explain(error.errors(include_url=False)[0], given) from None
 
     def model_post_init(self, context: Any) -> None:
         """Remember where each value was written."""
@@ -170,41 +184,6 @@ def all_keys() -> Keys:
     return Keys(Settings)
 
 
-class _Place:
-    """Where relative paths and ``~`` lead."""
-
-    def __init__(self, environ: Mapping[str, str], cwd: Path | None) -> None:
-        self._environ, self._cwd = environ, cwd
-
-    def expand(self, path: Path) -> Path:
-        if path.parts[:1] == ("~",):
-            return self._home().joinpath(*path.parts[1:])
-        return path if path.is_absolute() or self._cwd is None else self._cwd / path
-
-    def data_dir(self, given: Assignment | None) -> Path:
-        """Give the absolute data folder. Raises InvalidSettings."""
-        if given is None:
-            return self.expand(Path("~/.bacalhau"))
-        text = str(given.value).strip()
-        if not text or "$" in text:
-            raise refuse(given.key, text, given.where, "the data folder must be a path without $")
-        path = Path(text)
-        if path.is_absolute() or path.parts[0] == "~":
-            return self.expand(path)
-        if path.parts[0].startswith("~") or given.origin in ("file", "environment"):
-            raise refuse(given.key, text, given.where, "it must be absolute or begin with ~/")
-        return Path(os.path.normpath((self._cwd or Path.cwd()) / path))
-
-    def _home(self) -> Path:
-        home = self._environ.get("HOME", "")
-        if home:
-            return Path(home)
-        try:
-            return Path(pwd.getpwuid(os.getuid()).pw_dir)
-        except KeyError:
-            raise InvalidSettings("there is no home folder", hint="set DataDir to an absolute path") from None
-
-
 def _last(assignments: Sequence[Assignment], name: str) -> Assignment | None:
     return next((found for found in reversed(assignments) if found.key.name == name), None)
 
@@ -232,6 +211,14 @@ def _respelled(wanted: Key, merged: Mapping[str, Assignment]) -> str:
     return next((name for name in merged if name.lower() == wanted.name.lower()), wanted.name)
 
 
+def _tree(given: Mapping[str, Assignment], place: Place) -> dict[str, Any]:
+    tree: dict[str, Any] = {"DataDir": place.data_dir(given.get("DataDir"))}
+    for name, found in given.items():
+        if name != "DataDir":
+            _put(tree, found)
+    return tree
+
+
 def _put(tree: dict[str, Any], found: Assignment) -> None:
     for step in found.key.path[:-1]:
         tree = tree.setdefault(_as_spelled(tree, step), {})
@@ -253,8 +240,16 @@ def _as_spelled(tree: Any, step: str) -> str:
     return next((name for name in tree if name.lower() == step.lower()), step)
 
 
-def _explain(error: ValidationError, given: Mapping[str, Assignment]) -> InvalidSettings:
-    problem = error.errors(include_url=False)[0]
+def _fault(error: InvalidSettings, given: Mapping[str, Assignment]) -> Fault:
+    """Turn a refusal into a fault at the place of its key; without one, of the file as a whole."""
+    found = given.get(error.details.get("key", ""))
+    if found is None:
+        return Fault(0, 0, error.message, error.hint)
+    line, column = map(int, found.where.rpartition(", ")[2].rsplit(":", 2)[1:])
+    return Fault(line, column, *without_place(error, found.where))
+
+
+def _explain(problem: ErrorDetails, given: Mapping[str, Assignment]) -> InvalidSettings:
     location = [part for part in problem["loc"] if part != "[key]"]
     why = re.sub(r"^(Value error|Assertion failed), ", "", problem["msg"])
     found = all_keys().at(location)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -45,8 +46,20 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
     # httpx has a command line of its own, which it imports where rich is there: a seventh of our start.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # "there is none", as import reads it
+    if Path(".env").is_file():
+        _read_dotenv()
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it
     sys.exit(run(sys.argv[1:] if args is None else args, Caller(environ)))
+
+
+def _read_dotenv() -> None:
+    """Set what ``.env`` in this folder sets, as Bacalhau does; what is set already stays."""
+    from dotenv import load_dotenv  # noqa: PLC0415 - seldom there
+
+    try:
+        load_dotenv(".env", override=False)
+    except (OSError, UnicodeDecodeError) as error:
+        notices.warn(f"the file .env cannot be read: {error}")
 
 
 def run(args: list[str], caller: Caller) -> int:

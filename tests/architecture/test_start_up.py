@@ -44,7 +44,7 @@ def loaded(*args: str) -> set[str]:
             {"bacalhau_cli.commands", "bacalhau_cli.commands.completion", "bacalhau_cli.shells", *PRINTS},
         ),
     ],
-    ids=" ".join,
+    ids=["help", "help of a group", "help of completion", "completion"],
 )
 def test_help_and_completion_load_what_they_need_and_nothing_else(args: list[str], more: set[str]) -> None:
     # What a bare Python of this environment loads is not ours: it follows the hooks of installed packages.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bacalhau_cli import notices, options, render
+from bacalhau_cli import exits, notices, options, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, Group
 from bacalhau_cli.render import Column, Output
@@ -20,6 +20,7 @@ config = Group(
     lazy={
         "list": ("config:list_keys", "List every key with its value."),
         "set": ("config:set_value", "Set a key in the configuration file."),
+        "validate": ("config:validate", "Find the mistakes in a configuration file."),
     },
 )
 
@@ -33,14 +34,17 @@ _COLUMNS = [
     Column("Value", lambda item: _shown(item["Value"]), width=80),
     Column("Description", lambda item: item["Description"], width=80),
 ]
+_SOURCE = Column("Source", lambda item: item["Source"])
 
 
 @click.command(
     "list",
     cls=Command,
-    help="List every key with its value; --output yaml gives a file to start from, without its secrets.",
+    help="List every key with its value, and with --wide where the value comes from. --output yaml gives a "
+    "file to start from, without its secrets.",
     examples=(
         "bacalhau config list",
+        "bacalhau config list --wide --output csv",
         "bacalhau config list --output yaml",
     ),
 )
@@ -53,9 +57,10 @@ def list_keys(caller: Caller, /, *, output: Output) -> None:
         return
     items = [
         {"Key": line.key, "Value": line.value, "Description": line.description}
+        | ({"Source": line.source} if output.wide else {})
         for line in settings.describe()
     ]
-    render.table(items, _COLUMNS, output)
+    render.table(items, [*_COLUMNS, _SOURCE] if output.wide else _COLUMNS, output)
 
 
 @click.command(
@@ -81,6 +86,33 @@ def set_value(caller: Caller, /, *, assignment: tuple[str, ...], file: str) -> N
     path = Path(file) if file else caller.data_dir() / "config.yaml"
     set_key(path, key, value)
     render.line(f"Writing config to {path.absolute()}")
+
+
+@click.command(
+    cls=Command,
+    help="Find the mistakes in a configuration file: keys that there are not, and values that cannot be used.",
+    examples=(
+        "bacalhau config validate",
+        "bacalhau config validate node.yaml",
+    ),
+)
+@click.argument("file", required=False, default="", metavar="[FILE]")
+@click.pass_obj
+def validate(caller: Caller, /, *, file: str) -> int:
+    from bacalhau_nats.settings import Settings  # noqa: PLC0415 - not for --help
+
+    path = Path(file) if file else caller.data_dir() / "config.yaml"
+    faults = Settings.check_file(path)
+    for fault in faults:
+        place = f"{path}:{fault.line}:{fault.column}" if fault.line else str(path)
+        notices.error(f"{place}: {fault.message}", hint=fault.hint)
+    if faults:
+        return exits.FAILED
+    for line in Settings.load([path], caller.environ, cwd=Path.cwd()).unused():
+        if str(path) in line.source:
+            notices.warn(f"{line.source}: {line.key} has no meaning here")
+    render.line("OK")
+    return exits.OK
 
 
 def _pair(assignment: tuple[str, ...]) -> tuple[str, str]:

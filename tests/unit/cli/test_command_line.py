@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import shlex
 import subprocess
 import sys
@@ -172,3 +174,19 @@ def test_help_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_file_dotenv_sets_what_is_not_set(tmp_path) -> None:
+    (tmp_path / ".env").write_text('BACALHAU_API_PORT="7"  # ours\nexport BACALHAU_CELL=a\nLOG_LEVEL=warn\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "bacalhau_cli", "config", "list", "--output", "csv"],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "BACALHAU_CELL": "b", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listed = {row[0]: row[1] for row in csv.reader(done.stdout.splitlines())}
+    wanted = {"API.Port": "7", "Cell": "b", "Logging.Level": "warn"}
+    assert {key: listed[key] for key in wanted} == wanted
+    assert done.stderr == ""

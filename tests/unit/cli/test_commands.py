@@ -343,3 +343,71 @@ def test_config_set_and_list(run: Run, tmp_path: Path) -> None:
     ).items()
     assert run("config", "set", "orchestrator.prot=1").code == 1
     assert run("config", "set", "a.yaml", "-c", "x.txt").code == 1
+
+
+def test_a_list_of_settings_tells_where_each_comes_from_when_asked(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".bacalhau").mkdir()
+    file = tmp_path / ".bacalhau" / "config.yaml"
+    file.write_text("Cell: ours\nAPI:\n  Port: 5\n")
+
+    def sources(*args: str) -> dict[str, str]:
+        items = json.loads(run("config", "list", "--wide", "--output", "json", *args, LOG_LEVEL="warn").out)
+        return {item["Key"]: item["Source"] for item in items if item["Source"] != "default"}
+
+    given = sources("--api-port", "7", "-c", "Compute.Enabled")
+    assert given == {
+        "Cell": f"{file}:1",
+        "API.Host": "the variable BACALHAU_API_HOST",
+        "API.Port": "the flag for API.Port",
+        "Compute.Enabled": "-c",
+        "Logging.Level": "the variable LOG_LEVEL",
+    }
+    listed = run("config", "list", "--output", "csv").out.splitlines()
+    assert listed[0] == "Key,Value,Description"
+    assert run("config", "list", "--wide", "--output", "csv").out.startswith("Key,Value,Description,Source\n")
+    assert yaml.safe_load(run("config", "list", "--output", "yaml").out)["Cell"] == "ours"
+
+
+def test_validate_names_every_mistake_with_its_place(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text(
+        "API:\n  Prot: 1\n  Port: many\nCompute:\n  Enabled: true\n  Enabled: false\n"
+        "  Heartbeat: 5\nLabels: a\nPublishers: {Disabled: [1, 2], Types: {S3: {Wrong: 1}}}\n"
+    )
+    ran = run("config", "validate", "node.yaml")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines() == [
+        'Error: node.yaml:2:3: "API.Prot" is not a valid config key',
+        "Hint: did you mean API.Port or API.Host?",
+        (
+            'Error: node.yaml:3:3: API.Port: "many" cannot be used: Input should be a valid integer, unable to '
+            "parse string as an integer"
+        ),
+        "Hint: expected a whole number",
+        "Error: node.yaml:6:3: Compute.Enabled is given twice",
+        "Hint: remove one of them",
+        "Error: node.yaml:7:14: expected keys with values below Compute.Heartbeat",
+        "Hint: run `bacalhau config list` to see all keys",
+        "Error: node.yaml:8:1: Labels: \"a\" cannot be used: 'a' is not of the form name=value",
+        "Hint: expected pairs such as a=b,c=d",
+        'Error: node.yaml:9:48: "Publishers.Types.S3.Wrong" is not a valid config key',
+        "Hint: run `bacalhau config list` to see all keys",
+    ]
+
+
+def test_validate_of_a_good_file_says_ok_and_what_has_no_meaning(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".bacalhau").mkdir()
+    file = tmp_path / ".bacalhau" / "config.yaml"
+    file.write_text(
+        "StrictVersionMatch: true\nCompute: {Network: {PortRangeStart: 40000, PortRangeEnd: 41000}}\n"
+    )
+    assert run("config", "validate") == (
+        0,
+        "OK\n",
+        f"Warning: {file}:1: StrictVersionMatch has no meaning here\n",
+    )
+    file.write_text("Compute: {Network: {PortRangeStart: 40000, PortRangeEnd: 39000}}\n")
+    assert run("config", "validate").code == 1, "a rule over two keys"
+    file.write_text("API: {\n")
+    assert "is no valid YAML" in run("config", "validate").err
+    assert run("config", "validate", "none.yaml").code == 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bacalhau_nats.errors import InvalidSettings
+from bacalhau_nats.executors.docker_settings import read_settings
 from bacalhau_nats.settings import Settings
 
 HOME = {"HOME": "/home/ada"}
@@ -245,6 +246,14 @@ def test_the_name_of_the_key_wins_over_the_short_variable():
     }
     assert load(environ=environ).data_dir == Path("/b")
     assert load(environ=environ).logging.level == "warn"
+
+
+def test_the_variables_for_a_private_registry_reach_the_docker_engine():
+    settings = load(environ={"DOCKER_USERNAME": "ada", "DOCKER_PASSWORD": "hunter2"})
+    engine = read_settings(settings.engines.types.of("docker"))
+    assert (engine.registry, engine.username) == ("docker.io", "ada")
+    assert engine.password.get_secret_value() == "hunter2"
+    assert "hunter2" not in str(settings.describe())
 
 
 def test_a_wrong_variable_is_named():

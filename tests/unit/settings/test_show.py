@@ -4,6 +4,8 @@ import json
 
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.errors import InvalidSettings
@@ -38,6 +40,7 @@ Logging.{Level,Mode,LogDebugInfoInterval} UpdateConfig.Interval
 OWN = """
 Cell Orchestrator.{URLs,Gateway,Replicas,JobRetention} Orchestrator.Scheduler.{MaxAttempts,RetryBackoff}
 Orchestrator.Logs.{MaxBytes,MaxAge} Compute.HoldTime Compute.Logs.{Quota,Rate}
+Engines.Types.Docker.{Registry,Username,Password}
 InputSources.Types.URL.{MaxSize,DeniedNetworks}
 """
 
@@ -184,7 +187,41 @@ def test_keys_typed_in_another_case_are_not_doubled(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("api: {port: 5, host: h}\n")
     set_key(file, "API.Port", "6")
-    assert yaml.safe_load(file.read_text()) == {"API": {"Port": 6, "Host": "h"}}
+    assert yaml.safe_load(file.read_text()) == {"api": {"port": 6, "host": "h"}}
+
+
+def test_comments_order_and_spelling_of_a_file_are_kept(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("# ours\napi:\n  port: 5  # not 1234\n\n  # where\n  host: 'h'\nlabels:\nCompute: {}\n")
+    set_key(file, "API.Port", "6")
+    set_key(file, "API.TLS.Insecure", "true")
+    set_key(file, "Labels", "zone=a")
+    set_key(file, "Compute.Enabled", "true")
+    assert file.read_text() == (
+        "# ours\napi:\n  port: 6  # not 1234\n\n  # where\n  host: 'h'\n  TLS:\n    Insecure: true\n"
+        "labels:\n  zone: a\nCompute:\n  Enabled: true\n"
+    )
+
+
+@given(
+    st.text(min_size=1).filter(
+        lambda text: text == text.strip() and text != "name" and not set(text) & set("=,")
+    )
+)
+@example("yes")
+@example("12:30:00")
+@example("0o17")
+@example("# no comment")
+@example("null")
+def test_a_text_that_was_set_is_read_back_as_that_text(tmp_path_factory, text):
+    """The file is written in YAML 1.2 and read in 1.1, which takes more words for something else."""
+    file = tmp_path_factory.mktemp("set") / "config.yaml"
+    try:
+        set_key(file, "Labels", f"name={text},{text}=name")
+    except InvalidSettings:
+        assert not file.exists()
+    else:
+        assert Settings.load([file], HOME).labels == {"name": text, text: "name"}
 
 
 @pytest.mark.parametrize(
