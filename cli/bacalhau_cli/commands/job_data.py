@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bacalhau_cli import exits, notices, options, progress, render
+from bacalhau_cli import exits, former, notices, options, progress, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
 from bacalhau_nats.errors import BacalhauError, BusTimeout, UserError
@@ -57,6 +57,7 @@ def logs(
     ),
 )
 @click.argument("job", metavar="JOB[/PATH]")
+@former.ipfs_flags()
 @click.option("--output-dir", default="", help="Existing folder to write into [default: a new one, job-JOB].")
 @switch("--raw", help="Keep what each execution published as it is, below raw/.")
 @click.option(

@@ -8,8 +8,10 @@ import click
 
 from bacalhau_cli import columns, options, render
 from bacalhau_cli.context import Caller
+from bacalhau_cli.exits import WrongFlags
 from bacalhau_cli.groups import Command, Group
 from bacalhau_cli.render import Output
+from bacalhau_cli.suggestions import did_you_mean, near
 
 node = Group(
     "node",
@@ -46,11 +48,13 @@ node = Group(
 @click.option("--labels", default="", help="Only nodes with these labels.")
 @click.option(
     "--filter-approval",
-    type=click.Choice(["approved", "pending", "rejected"]),
+    type=click.Choice(["approved", "pending", "rejected"], case_sensitive=False),
     help="Only nodes so approved.",
 )
 @click.option(
-    "--filter-status", type=click.Choice(["connected", "disconnected"]), help="Only nodes so connected."
+    "--filter-status",
+    type=click.Choice(["connected", "disconnected"], case_sensitive=False),
+    help="Only nodes so connected.",
 )
 @options.listing(
     0,
@@ -78,6 +82,14 @@ def list_nodes(
     listing: dict[str, Any],
     output: Output,
 ) -> None:
+    groups = [name for text in show for name in text.replace(" ", "").split(",") if name]
+    for name in groups:
+        if name not in columns.NODE_GROUPS:
+            meant = did_you_mean(near(name, columns.NODE_GROUPS))
+            raise WrongFlags(
+                f"--show: there is no group of columns {name!r}",
+                hint=meant or f"there are {', '.join(columns.NODE_GROUPS)}",
+            )
     nodes = caller.call(
         lambda client: client.nodes(
             labels=labels,
@@ -86,11 +98,9 @@ def list_nodes(
             **listing,
         )
     )
-    groups = [name.strip() for text in show for name in text.split(",")]
-    shown = [*columns.NODE_ALWAYS]
-    for group in groups:
-        shown += columns.NODE_GROUPS.get(group, [])
-    render.table(nodes, shown, output)
+    render.table(
+        nodes, [*columns.NODE_ALWAYS, *(c for name in groups for c in columns.NODE_GROUPS[name])], output
+    )
 
 
 @click.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +86,12 @@ def drain(
 
     async def work(client: Client) -> None:
         await _begin(client, node_id, message, ignore_daemons=ignore_daemons)
-        if wait:
-            async with asyncio.timeout(timeout or None):
-                while not progress.over(await client.node(node_id)):  # noqa: ASYNC110 - it is another process
-                    await asyncio.sleep(_LOOK_EVERY)
+        until = time.monotonic() + (timeout or float("inf"))
+        while wait and not progress.over(await client.node(node_id)):
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            await asyncio.sleep(min(left, _LOOK_EVERY))
 
     try:
         caller.call(work)
@@ -145,7 +148,7 @@ class _Progress:
 
     def left(self) -> str:
         """Name what has not left yet."""
-        return _some(self._left or []) or "it has not been seen yet"
+        return _some(self._left or [])
 
 
 def _some(ids: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bacalhau_cli.context import Caller
 
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_api import Answer, Asked, FakeApi
@@ -282,6 +283,43 @@ def test_get_writes_the_results_and_may_be_repeated(run: Run, api: FakeApi, tmp_
     assert [p.name for p in (tmp_path / "job-ns-n").iterdir()] == ["stdout"]
 
 
+def test_get_takes_the_ipfs_flags_of_old_and_says_what_became_of_them(
+    run: Run, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.on(f"GET {JOBS}/n/results", {"Items": []})
+    dead = {
+        "--ipfs-serve-path": "/x",
+        "--ipfs-swarm-addr": "/ip4/1.2.3.4/tcp/4001",
+        "--ipfs-swarm-addrs": "/ip4/1.2.3.4/tcp/4001",
+        "--ipfs-swarm-key": "key",
+        "--private-internal-ipfs=false": None,
+    }
+    args = [word for pair in dead.items() for word in pair if word]
+    ran = run("job", "get", *args, "--download-timeout-secs", "5m0s", "--raw", "n")
+    assert (ran.code, ran.out) == (0, "No results found\n")
+    said = [line for line in ran.err.splitlines() if line.startswith("Warning:")]
+    assert [line.split()[1] for line in said] == [flag.partition("=")[0] for flag in dead]
+    assert all("has no effect" in line for line in said)
+    assert "--ipfs-swarm" not in run("job", "get", "--help").out
+    assert run("job", "get", "n").err.count("Warning") == 0
+
+
+@pytest.mark.parametrize("address", ["/ip4/127.0.0.1/tcp/5001", "http://127.0.0.1:5001"])
+def test_ipfs_connect_sets_the_node_to_fetch_from(run: Run, api: FakeApi, monkeypatch, address: str) -> None:
+    seen = []
+    settings = Caller.settings
+
+    def listening(caller: Caller, *args: Any) -> Any:
+        seen.append(settings(caller, *args))
+        return seen[-1]
+
+    monkeypatch.setattr(Caller, "settings", listening)
+    api.on(f"GET {JOBS}/n/results", {"Items": []})
+    assert run("job", "get", "--ipfs-connect", address, "n").code == 0
+    assert seen[-1].result_downloaders.types.ipfs.endpoint == address
+    assert run("job", "get", "--ipfs-connect", "somewhere", "n").code == 2
+
+
 def test_get_of_a_job_without_results_makes_no_folder(run: Run, api: FakeApi, tmp_path: Path) -> None:
     api.on(f"GET {JOBS}/n/results", {"Items": []})
     ran = run("job", "get", "n")
@@ -320,6 +358,9 @@ def test_nodes_are_listed_and_described(run: Run, api: FakeApi, recorded: dict[s
     asked = {"filter-approval": "approved", "filter-status": "connected", "labels": "a=b"}
     assert api.asked[-1].query == asked
     assert yaml.safe_load(run("node", "describe", "n-1").out) == nodes["Nodes"][0]
+    unknown = run("node", "list", "--show", "labels,feature")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "did you mean features?" in unknown.err
 
 
 def test_agent_and_version(run: Run, api: FakeApi, recorded: dict[str, Any]) -> None:
@@ -372,7 +413,7 @@ def test_validate_names_every_mistake_with_its_place(run: Run, tmp_path: Path) -
     file = tmp_path / "node.yaml"
     file.write_text(
         "API:\n  Prot: 1\n  Port: many\nCompute:\n  Enabled: true\n  Enabled: false\n"
-        "  Heartbeat: 5\nLabels: a\nPublishers: {Disabled: [1, 2], Types: {S3: {Wrong: 1}}}\n"
+        "  Heartbeat: 5\nLabels: a\nPublishers: {Disabled: [1, 2], Types: {S3: {PreSignedURLDisable: 1}}}\n"
     )
     ran = run("config", "validate", "node.yaml")
     assert (ran.code, ran.out) == (1, "")
@@ -390,8 +431,11 @@ def test_validate_names_every_mistake_with_its_place(run: Run, tmp_path: Path) -
         "Hint: run `bacalhau config list` to see all keys",
         "Error: node.yaml:8:1: Labels: \"a\" cannot be used: 'a' is not of the form name=value",
         "Hint: expected pairs such as a=b,c=d",
-        'Error: node.yaml:9:48: "Publishers.Types.S3.Wrong" is not a valid config key',
-        "Hint: run `bacalhau config list` to see all keys",
+        'Error: node.yaml:9:45: "Publishers.Types.S3.PreSignedURLDisable" is not a valid config key',
+        (
+            "Hint: did you mean Publishers.Types.S3.PreSignedURLDisabled or "
+            "Publishers.Types.S3.PreSignedURLExpiration or Publishers.Types.S3Managed.PreSignedURLExpiration?"
+        ),
     ]
 
 
