@@ -16,7 +16,7 @@ from bacalhau_nats.domain.ids import short
 if TYPE_CHECKING:
     from bacalhau_nats.client import Execution, HistoryItem, Job, JobDetails
 
-_PLAIN = Output(no_style=True)
+_TABLE = Output()
 
 
 def describe(details: JobDetails) -> None:
@@ -68,7 +68,7 @@ def _summary(executions: Sequence[Execution]) -> None:
 def _events(title: str, items: Sequence[HistoryItem]) -> None:
     if items:
         _title(title)
-        render.table(items, EVENTS, _PLAIN)
+        render.table(items, EVENTS, _TABLE)
 
 
 def _executions(executions: Sequence[Execution]) -> None:
@@ -93,7 +93,7 @@ def _executions(executions: Sequence[Execution]) -> None:
         Column("Comment", _comment, width=40),
     ]
     _title("Executions")
-    render.table(sorted(executions, key=lambda e: -e.get("CreateTime", 0)), columns, _PLAIN)
+    render.table(sorted(executions, key=lambda e: -e.get("CreateTime", 0)), columns, _TABLE)
 
 
 def _comment(execution: Execution) -> str:

@@ -22,6 +22,10 @@ _ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "�") | str.maketrans("\n\t\r", "\n\t ")
+_GAP = 2  # blanks between columns
+_NARROWEST = 20  # a column is not folded into less
+_NOBODYS_WIDTH = 10_000  # of what is no terminal and gets colours all the same
+_STATES = ("STATE", "STATUS", "APPROVAL")
 _STATE_COLOURS = {
     "Completed": "green",
     "CONNECTED": "green",
@@ -34,6 +38,9 @@ _STATE_COLOURS = {
     "Stopped": "yellow",
     "Cancelled": "yellow",
     "Queued": "yellow",
+    "CORDONED": "yellow",
+    "DRAINING": "yellow",
+    "DRAINED": "yellow",
     "PENDING": "yellow",
 }
 
@@ -90,7 +97,7 @@ def grid(
     """Print rows under a header, aligned in columns."""
     head = () if output.hide_header else header
     rows = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() or (colourful(tty=False) and not output.no_style):
         _rich_grid(head, rows, output, widths or [0] * len(header))
     else:
         for text in plain_grid(head, rows):
@@ -109,35 +116,51 @@ def plain_grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable
 def _rich_grid(
     header: Sequence[str], rows: Sequence[Sequence[str]], output: Output, widths: Sequence[int]
 ) -> None:
+    """Draw for people. Only columns that have a width are folded; a table that is still too wide is not cut."""
     from rich.table import Table  # noqa: PLC0415 - only for people
     from rich.text import Text  # noqa: PLC0415
 
+    made = console(no_colour=output.no_style)
     drawn = Table(
-        box=None, show_header=bool(header), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+        box=None, show_header=bool(header), pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0)
     )
-    for index, width in enumerate(widths):
-        limit = None if output.wide or not width else width
-        drawn.add_column(
-            header[index] if header else "", max_width=limit, overflow="fold", no_wrap=limit is None
-        )
+    titles = list(header) or [""] * len(widths)
+    cells = [[title, *(row[at] for row in rows)] for at, title in enumerate(titles)]
+    folds = [bool(width) and not output.wide for width in widths]
+    least = [_least(column, fold=fold) for column, fold in zip(cells, folds, strict=True)]
+    if sum(least) + _GAP * len(least) > made.width and not output.wide:
+        folds = [True] * len(widths)  # any blank may become a line break, before a word is cut
+        least = [max(map(len, " ".join(column).split(" "))) for column in cells]
+    made.width = max(made.width, sum(least) + _GAP * len(least))
+    for at, title in enumerate(titles):
+        most = max(widths[at], least[at]) if folds[at] and widths[at] else None
+        drawn.add_column(title, min_width=least[at], max_width=most, overflow="fold", no_wrap=not folds[at])
     for row in rows:
-        drawn.add_row(*(Text(cell, style=_STATE_COLOURS.get(cell, "")) for cell in row))
-    console(no_colour=output.no_style, wide=output.wide).print(drawn)
+        drawn.add_row(*(Text(cell, style=_style(name, cell)) for name, cell in zip(titles, row, strict=True)))
+    made.print(drawn, crop=False)
 
 
-def console(*, no_colour: bool = False, wide: bool = False, stderr: bool = False) -> Any:
+def _least(column: Sequence[str], *, fold: bool) -> int:
+    """Give how wide a column must be: as its longest line, or less where it may be folded."""
+    longest = max(len(line) for cell in column for line in cell.split("\n"))
+    return min(longest, _NARROWEST) if fold else longest
+
+
+def _style(name: str, cell: str) -> str:
+    """Colour a state; of several with commas the last one says most."""
+    return _STATE_COLOURS.get(cell.rpartition(",")[2], "") if name in _STATES else ""
+
+
+def console(*, no_colour: bool = False, stderr: bool = False) -> Any:
     """Make a rich console that follows our rules for colour."""
     from rich.console import Console  # noqa: PLC0415 - only for people
 
     stream = sys.stderr if stderr else sys.stdout
     colour = colourful(tty=stream.isatty()) and not no_colour
-    return Console(
-        file=stream,
-        no_color=not colour,
-        highlight=False,
-        markup=False,
-        width=10_000 if wide and not stderr else None,
-    )
+    made = Console(file=stream, no_color=not colour, highlight=False, markup=False, force_terminal=colour)
+    if not stream.isatty():
+        made.width = _NOBODYS_WIDTH
+    return made
 
 
 def _csv(items: Sequence[Any], columns: Sequence[Column], output: Output) -> None:

@@ -51,7 +51,7 @@ def serve(caller: Caller, /, *, orchestrator: bool, compute: bool, name: str, un
     settings = caller.settings(
         {"Orchestrator.Enabled": orchestrator or None, "Compute.Enabled": compute or None}
     )
-    nodelogs.set_up(settings.logging.level, settings.logging.mode)
+    nodelogs.set_up("error" if notices.quiet() else settings.logging.level, settings.logging.mode)
     for line in settings.unused():
         notices.warn(f"{line.key} (from {line.source}) has no meaning here")
     orchestrator, compute = settings.orchestrator.enabled, settings.compute.enabled

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bacalhau_cli import render
+from bacalhau_cli import notices, render
 from bacalhau_cli.render import Column, Output
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bacalhau_nats.errors import UserError
 
@@ -88,3 +95,54 @@ def test_elapsed_time_has_two_units(seconds: int, text: str) -> None:
 )
 def test_times_of_go_are_read(text: str, shown: str) -> None:
     assert render.date_time(render.from_text(text)) == shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], None], columns: int, **environ: str) -> str:
+    """Give what is drawn on a terminal so wide."""
+    with monkeypatch.context() as patch:
+        terminal = Terminal()
+        patch.setattr(sys, "stdout", terminal)
+        patch.setenv("COLUMNS", str(columns))
+        notices.set_up({"TERM": "xterm", **environ})
+        draw()
+    notices.set_up({})
+    return terminal.getvalue()
+
+
+_WORD = st.text("abcdefgh", min_size=1, max_size=12)
+_CELL = st.lists(_WORD, max_size=5).map(" ".join)
+
+
+@given(rows=st.lists(st.tuples(_CELL, _CELL, _CELL), max_size=4), columns=st.integers(10, 120))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_narrow_terminal_folds_and_never_cuts_a_word(monkeypatch, rows, columns) -> None:
+    header = ("FIRST", "SECOND ONE", "THIRD")
+    text = drawn(monkeypatch, lambda: render.grid(header, rows, Output(), widths=(0, 0, 30)), columns)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).split()
+    wanted = Counter(word for row in (header, *rows) for cell in row for word in cell.split())
+    assert Counter(plain) == wanted
+
+
+def test_only_columns_of_states_are_coloured_and_only_where_wanted(monkeypatch) -> None:
+    def draw(output: Output = Output()) -> None:  # noqa: B008 - frozen
+        render.grid(("STATE", "EVENT"), [("Completed", "Running")], output)
+
+    assert "\x1b[32mCompleted" in drawn(monkeypatch, draw, 80)
+    assert "\x1b[36m" not in drawn(monkeypatch, draw, 80), "an event is no state"
+    assert "\x1b" not in drawn(monkeypatch, lambda: draw(Output(no_style=True)), 80)
+    assert "\x1b" not in drawn(monkeypatch, draw, 80, NO_COLOR="1")
+    assert "\x1b" not in drawn(monkeypatch, draw, 80, TERM="dumb")
+    assert "\x1b[32mCompleted" in drawn(monkeypatch, draw, 80, TERM="dumb", FORCE_COLOR="1")
+
+
+def test_colours_that_are_asked_for_go_into_a_pipe_one_line_a_row(capsys, monkeypatch) -> None:
+    notices.set_up({"FORCE_COLOR": "1"})
+    render.grid(("STATE", "EVENT"), [("Failed", "word " * 60)], Output(), widths=(0, 90))
+    notices.set_up({})
+    lines = capsys.readouterr().out.splitlines()
+    assert "\x1b[31mFailed" in lines[1]
