@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+from tests.support import quirks
 from tests.support.comparing import Instead
 
 
@@ -187,6 +188,13 @@ NOT_REPLAYED = (
             "closed. The recorded exchanges of `auth-users` and `auth-sso` are therefore not replayed."
         ),
     ),
+    (
+        "Nodes can be cordoned, opened and drained (`Action` `cordon`, `uncordon`, `drain`)",
+        (
+            "As with kubectl: for repairs and upgrades. `Scheduling` in a node's state says so, and is not there otherwise. "
+            "A job that only a cordoned node could run waits for it."
+        ),
+    ),
     ("A queued job starts as soon as a node has room or joins", "Bacalhau looks once a minute."),
 )
 
@@ -216,7 +224,7 @@ def document() -> str:
     code = "| A WASM module that returns from its entry function has exit code 0 | Bacalhau says -1. | all WASM jobs |\n"
     rows = "".join(f"| {k.title} | {k.why} | {_steps(k.steps)} |\n" for k in KNOWN)
     others = "".join(f"| {title} | {why} |\n" for title, why in NOT_REPLAYED)
-    return _HEAD + code + rows + _OTHERS + others
+    return _HEAD + code + rows + _OTHERS + others + quirks.table()
 
 
 def _steps(steps: Sequence[str]) -> str:
