@@ -113,6 +113,7 @@ class _Stack:
     def __init__(self, caller: Caller, folder: Path, *, random_ports: bool) -> None:
         pointing = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")  # at another stack, perhaps
         self._environ = {key: value for key, value in caller.environ.items() if key not in pointing}
+        self._env_file = caller.environ.get("DEVSTACK_ENV_FILE", "")
         self._shared: Sequence[str] = caller.given.get("config", ())
         self._folder = folder
         self._random_ports = random_ports
@@ -152,9 +153,15 @@ class _Stack:
         roles = (sum(m.orchestrator for m in members), sum(m.compute for m in members))
         counts = "orchestrators: {}, compute nodes: {}".format(*roles)
         notices.say(f"Devstack is ready ({counts}). Ctrl-C ends it. Data: {self._folder}")
-        render.line(f"export BACALHAU_API_HOST={host}")
-        render.line(f"export BACALHAU_API_PORT={port}")
-        render.raw(f"export NATS_URL={nats}\n")
+        exports = (
+            f"export BACALHAU_API_HOST={host}\nexport BACALHAU_API_PORT={port}\nexport NATS_URL={nats}\n"
+        )
+        if self._env_file:
+            try:
+                Path(self._env_file).write_text(exports)  # noqa: ASYNC240 - a few bytes
+            except OSError as error:
+                notices.warn(f"DEVSTACK_ENV_FILE: {self._env_file} cannot be written: {error.strerror}")
+        render.raw(exports)
 
     async def _start(self, member: Member, nats: str, index: int, *, first_fixed: bool) -> tuple[str, str]:
         """Start a node and wait until it is ready; give its API and NATS addresses."""

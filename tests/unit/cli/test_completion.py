@@ -94,7 +94,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
 ) -> None:
     go_on = threading.Event()
     monkeypatch.setattr("bacalhau_cli.completers._SECONDS", 0.05)
-    api.on(f"GET {JOBS}", lambda _: go_on.wait(30))
+    api.on(f"GET {JOBS}", lambda _: Answer(b"") if go_on.wait(30) else None)
     typed_so_far = {"COMP_WORDS": "bacalhau job describe", "COMP_CWORD": "3"}
     assert run(_BACALHAU_COMPLETE="bash_complete", **typed_so_far) == (0, "", "")
     assert not go_on.is_set()

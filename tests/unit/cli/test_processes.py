@@ -148,6 +148,14 @@ def test_a_stack_starts_every_node_prints_exports_and_ends_them_all(start, tmp_p
     assert "hybrid-1        | Ready: node" in err
 
 
+def test_a_stack_writes_its_exports_into_the_file_that_is_named(start, tmp_path: Path) -> None:
+    file = tmp_path / "stack.env"
+    stack = start("devstack", "--stack-repo", str(tmp_path / "s"), DEVSTACK_ENV_FILE=str(file))
+    lines = [stack.line() for _ in range(3)]
+    assert file.read_text() == "".join(lines)
+    assert stack.end(signal.SIGINT)[0] == 0
+
+
 async def test_no_node_outlives_a_stack_that_is_killed(start, tmp_path: Path) -> None:
     stack = start("devstack", "--computes", "1", "--stack-repo", str(tmp_path / "s"))
     stack.line()
