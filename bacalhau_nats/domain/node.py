@@ -58,8 +58,8 @@ class Approval(StrEnum):
 class Scheduling(StrEnum):
     """Whether an approved node gets work and keeps what it has: kubectl's cordon and drain.
 
-    A node that is drained stays cordoned. What cannot be anywhere else is left alone: a daemon, and an
-    ops execution until it ends.
+    A node that is drained stays cordoned. What cannot be anywhere else is left alone: an ops execution until
+    it ends, and a daemon, which is even started again where it ran before.
     """
 
     OPEN = "open"

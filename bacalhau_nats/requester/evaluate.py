@@ -20,7 +20,7 @@ from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow, Placement, Policy, earliest
 from bacalhau_nats.domain.scheduling.reconcile import reconcile
-from bacalhau_nats.domain.spec import JobSpec
+from bacalhau_nats.domain.spec import JobSpec, JobType
 from bacalhau_nats.errors import Conflict, Unavailable
 from bacalhau_nats.messages import Bid
 from bacalhau_nats.ports import Clock, Records
@@ -154,7 +154,8 @@ class Evaluator:
                 # Who refused for good counted as suitable in this plan; the next one may conclude.
                 result.again = earliest(result.again, self._clock.now())
             return
-        closed = self._scheduling_of(held.bid.node_id) is not Scheduling.OPEN  # since the plan was made
+        # Cordoned since the plan was made; a daemon may be at home there.
+        closed = spec.type is not JobType.DAEMON and self._scheduling_of(held.bid.node_id) != Scheduling.OPEN
         if closed or job.spec.version != spec.version or job.over:
             self._auction.withdraw(held.bid.node_id, placement.execution_id)
             if closed:

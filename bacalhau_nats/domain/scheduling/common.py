@@ -12,6 +12,7 @@ from bacalhau_nats.domain.job import Conclusion, JobState
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
 from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.scheduling.plan import Ending, NodeNow
+from bacalhau_nats.domain.spec import JobType
 
 SECOND = 1_000_000_000
 _MOST_LINES = 20
@@ -112,14 +113,27 @@ def unsuitable(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> dict[NodeID, st
     return reasons
 
 
+def homes(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> set[NodeID]:
+    """List the cordoned nodes on which a daemon ran before: it is started again there, which is nothing new."""
+    if job.spec.type is not JobType.DAEMON:
+        return set()
+    ran = {e.node_id for e in job.of_version(job.spec.version)}
+    return ran & _opened(job, nodes)
+
+
 def held_back(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> bool:
     """Say whether a node would suit the job if it were not cordoned: that will end, and the job can wait."""
+    return bool(_opened(job, nodes))
+
+
+def _opened(job: JobView, nodes: Mapping[NodeID, NodeNow]) -> set[NodeID]:
+    """List the cordoned nodes that would suit the job if they were not."""
     opened = {
         node_id: replace(node, scheduling=Scheduling.OPEN)
         for node_id, node in nodes.items()
         if node.scheduling is not Scheduling.OPEN
     }
-    return len(unsuitable(job, opened)) < len(opened)
+    return opened.keys() - unsuitable(job, opened).keys()
 
 
 def available(nodes: Mapping[NodeID, NodeNow]) -> int:

@@ -23,6 +23,8 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
     """Plan one step for an ops or daemon job that is neither over nor has lost executions."""
     endless = job.spec.type.endless
     reasons = common.unsuitable(job, nodes)
+    for node_id in common.homes(job, nodes):
+        reasons.pop(node_id, None)
     targets = [node_id for node_id in sorted(nodes) if node_id not in reasons]
     by_node: dict[NodeID, list[ExecutionView]] = {}
     for execution in job.of_version(job.spec.version):

@@ -96,6 +96,8 @@ async def test_a_drained_node_is_emptied_stays_so_over_restarts_and_works_again_
     client = await site.client(orchestrator)
     await eventually(lambda: _connected(client, "c1"), within=15)
     assert await _scheduling(client, "DRAINED")
+    back = ("c1", "Failed"), ("c1", "New"), ("c2", "New")
+    await eventually(lambda: _is(client, daemon, *back), within=10)
     more = await submit_all(client, [noop() for _ in range(6)])
     assert await all_end(client, more) == {"Completed"}
     assert {node for job in more for node, _ in await states(client, job)} == {"c2"}

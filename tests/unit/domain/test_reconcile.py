@@ -101,10 +101,13 @@ def test_nothing_is_wanted_of_lost_or_rejected_nodes_or_old_versions(case):
 
 @given(cases())
 def test_a_cordoned_node_gets_nothing_new(case):
-    before = set(case.job.executions)
+    job = case.job
+    before = set(job.executions)
+    daemon = job.spec.type is JobType.DAEMON
+    homes = {e.node_id for e in job.of_version(job.spec.version)} if daemon else set()
     case.settle()
     for execution in case.job.executions.values():
-        if execution.id not in before:
+        if execution.id not in before and execution.node_id not in homes:
             assert case.nodes[execution.node_id].scheduling is Scheduling.OPEN
 
 
@@ -367,6 +370,18 @@ def test_what_belongs_to_a_drained_node_stays_there(kind):
     case.nodes["n0"] = node_now("n0", scheduling=Scheduling.DRAINING)
     assert case.settle() == 0
     assert case.story.only().wanted
+
+
+def test_a_daemon_is_started_again_on_its_node_though_that_is_cordoned_but_not_begun_there():
+    daemon = a_job(type=JobType.DAEMON, count=0)
+    case = a_case(daemon, "restarted", nodes=("n0",))
+    case.nodes = {n: node_now(n, scheduling=Scheduling.DRAINING) for n in ("n0", "n1")}
+    plan = case.plan()
+    assert [p.node for p in plan.place] == ["n0"]
+    assert list(plan.unsuitable) == ["n1"]
+    ops = a_case(a_job(type=JobType.OPS, count=0), "restarted", nodes=("n0",))
+    ops.nodes = dict(case.nodes)
+    assert ops.plan().place == ()
 
 
 def test_a_job_that_only_a_cordoned_node_could_run_waits_for_it():
