@@ -14,42 +14,87 @@ import pytest
 from bacalhau_cli.shells import fitted, script, typed
 from click.shell_completion import CompletionItem
 
+from tests.support.machine import IN_CI
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_api import Answer, FakeApi
 
-BASH = shutil.which("bash") or "bash is missing"
 JOBS = "/api/v1/orchestrator/jobs"
 ID, OLD = "j-00000001-1111-4111-8111-111111111111", "j-00000002-1111-4111-8111-111111111111"
 
+_ASK = {
+    "bash": """
+        source {script}
+        COMP_WORDS=({words}); COMP_CWORD={last}
+        _bacalhau_completion bacalhau
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """,
+    # The two commands of zsh that take what was found, outside of a line that is being edited.
+    "zsh": """
+        compdef() {{ }}
+        compadd() {{ print -rl -- "${{(@P)@[-1]}}" }}
+        _describe() {{ print -rl -- "${{(@P)3}}" }}
+        source {script}
+        words=({words}); CURRENT=$(({last} + 1))
+        _bacalhau_completion
+    """,
+    "fish": "source {script}; complete -C {line}",
+}
+
 
 @pytest.fixture
-def complete(api: FakeApi, tmp_path: Path):
-    """Let bash complete command lines with the script that the program prints."""
-    program = tmp_path / "bin" / "bacalhau"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bacalhau_cli "$@"\n')
-    program.chmod(0o755)
-    file = tmp_path / "script"
-    file.write_text(script("bash", descriptions=True))
-    environ = {
-        "PATH": f"{program.parent}:{os.defpath}",
+def program(api: FakeApi, tmp_path: Path) -> dict[str, str]:
+    """Put the program on a PATH; give the environment."""
+    file = tmp_path / "bin" / "bacalhau"
+    file.parent.mkdir()
+    file.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bacalhau_cli "$@"\n')
+    file.chmod(0o755)
+    return {
+        "PATH": f"{file.parent}:{os.defpath}",
         "HOME": str(tmp_path),
         "BACALHAU_API_HOST": api.url,
     }
 
-    def ask(*words: str) -> list[str]:
-        line = " ".join(map(shlex.quote, ("bacalhau", *words)))
-        asks = (
-            f"source {shlex.quote(str(file))}; COMP_WORDS=({line}); COMP_CWORD={len(words)}; "
-            "_bacalhau_completion bacalhau; printf '%s\\n' \"${COMPREPLY[@]}\""
-        )
-        done = subprocess.run(
-            [BASH, "--norc", "-c", asks], env=environ, capture_output=True, text=True, check=True, timeout=60
-        )
-        assert done.stderr == ""
-        return done.stdout.split()
 
-    return ask
+def asked(shell: str, program: dict[str, str], *words: str) -> list[str]:
+    """Let a shell complete a command line with the script that the program prints."""
+    found = shutil.which(shell)
+    if found is None and not IN_CI:
+        pytest.skip(f"there is no {shell} here")
+    assert found, f"there is no {shell}"
+    file = Path(program["HOME"]) / f"script.{shell}"
+    file.write_text(script(shell, descriptions=True))
+    quoted = " ".join(shlex.quote(word) for word in ("bacalhau", *words))
+    text = _ASK[shell].format(
+        script=file, words=quoted, last=len(words), line=shlex.quote(" ".join(("bacalhau", *words)))
+    )
+    done = subprocess.run(
+        [found, *_QUICK[shell], "-c", text],
+        env=program,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+_QUICK = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}
+
+
+@pytest.fixture
+def complete(program: dict[str, str]):
+    return lambda *words: [line for line in asked("bash", program, *words) if line]
+
+
+@pytest.mark.parametrize(("shell", "between"), [("zsh", ":"), ("fish", "\t")])
+def test_other_shells_complete_with_descriptions(program, api: FakeApi, shell: str, between: str) -> None:
+    jobs = [{"ID": ID, "Name": "mine", "State": {"StateType": "Running"}, "Type": "batch"}]
+    api.on(f"GET {JOBS}", {"Items": jobs, "NextToken": ""})
+    assert asked(shell, program, "job", "li") == [f"list{between}List jobs."]
+    assert asked(shell, program, "job", "list", "--output=js") == ["--output=json"]
+    assert asked(shell, program, "job", "describe", "mi") == [f"mine{between}batch Running"]
+    assert asked(shell, program, "job", "describe", "j-0") == [f"{ID}{between}mine Running"]
 
 
 def test_bash_completes_commands_options_and_their_values(complete) -> None:
@@ -104,8 +149,8 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_is_told_of_the_commands(run: Run, shell: str) -> None:
     words = {"COMP_WORDS": "bacalhau job li", "COMP_CWORD": "li" if shell == "fish" else "2"}
-    asked = {"_BACALHAU_COMPLETE": f"{shell}_complete", **words}
-    told, bare = run(**asked).out, run(BACALHAU_COMPLETION_DESCRIPTIONS="0", **asked).out
+    environ = {"_BACALHAU_COMPLETE": f"{shell}_complete", **words}
+    told, bare = run(**environ).out, run(BACALHAU_COMPLETION_DESCRIPTIONS="0", **environ).out
     assert "list" in told
     assert ("List jobs." in told) is (shell != "bash")
     assert "List jobs." not in bare
