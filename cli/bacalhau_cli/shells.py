@@ -46,7 +46,8 @@ _BASH = """\
     return 0
 }
 
-complete -o nosort -F %(complete_func)s %(prog_name)s
+# Before 4.4 it sorts always.
+complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s
 """
 
 
