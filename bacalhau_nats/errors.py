@@ -5,6 +5,7 @@
     BacalhauError
     ├── UserError            the caller must change something
     │   ├── InvalidSpec      a job, flag or body that cannot be accepted
+    │   │   └── WrongArgument   a short form that cannot be read: the call is wrong, not a job file
     │   ├── NotFound         no such job, execution, node or blob
     │   ├── Conflict         the record moved on, or the name or id is taken
     │   ├── Forbidden        known caller, not allowed
@@ -15,6 +16,7 @@
     │   ├── BusTimeout       no answer in time: the write may or may not have happened
     │   ├── NoResponders     nobody serves that subject
     │   └── StorageFull      a stream or a disk refuses more
+    ├── JobFailed            a job that was waited for failed, or was stopped
     ├── UnsupportedServer    the NATS server is too old to be safe
     ├── StartFailed          a role could not start: port in use, folder not writable, foreign instance
     └── InternalError        a bug; carries an id that is also in the log
@@ -39,6 +41,11 @@ class BacalhauError(Exception):
         self.details = details
         super().__init__(self.message)
 
+    @property
+    def field(self) -> str:
+        """Where in the job the fault is (``Job.Tasks[0].Name``); empty when it is not in one place."""
+        return self.details.get("field", "")
+
 
 class UserError(BacalhauError):
     """The caller must change something."""
@@ -50,6 +57,10 @@ class InvalidSpec(UserError):
     """The job cannot be accepted as written."""
 
     code = "ValidationError"
+
+
+class WrongArgument(InvalidSpec):
+    """What was written in short form cannot be read: the call is wrong, not a job file."""
 
 
 class NotFound(UserError):
@@ -106,6 +117,12 @@ class StorageFull(Unavailable):
     """A stream or a disk refuses more."""
 
     code = "ResourceExhausted"
+
+
+class JobFailed(BacalhauError):
+    """A job that was waited for failed, or was stopped. ``details`` has ``JobID`` and ``State``."""
+
+    code = "JobFailed"
 
 
 class UnsupportedServer(BacalhauError):

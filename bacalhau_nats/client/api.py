@@ -1,4 +1,4 @@
-"""The client: one method per thing a caller can ask of a server."""
+"""The public API, one method per endpoint, in its own JSON; `Client` makes more of it."""
 
 from __future__ import annotations
 
@@ -36,18 +36,12 @@ _AGENT = "/api/v1/agent"
 _TRIES = 3
 
 
-class Client:
-    """A caller of one server, to be used as an async context manager or closed with `aclose`.
-
-    ``token`` is sent as a bearer, ``basic`` is (user, password); ``timeout`` is seconds for one answer;
-    ``verify`` is False, or a file of certificates to trust, for https. Every method raises NotFound,
-    InvalidSpec, Conflict, Forbidden or another `BacalhauError` with the server's own message and hint, and
-    Unavailable when no server answers.
-    """
+class Api:
+    """The endpoints of one server. What they raise, and how to connect, is told by `Client`."""
 
     def __init__(
         self,
-        base_url: str = "http://127.0.0.1:1234",
+        base_url: str,
         *,
         token: str = "",
         basic: tuple[str, str] | None = None,
@@ -83,7 +77,7 @@ class Client:
 
     # --- jobs: writes -------------------------------------------------------------------------------
 
-    async def submit(self, job: Job, *, force: bool = False, token: str = "") -> Submission:
+    async def put_job(self, job: Job, *, force: bool = False, token: str = "") -> Submission:
         """Submit a job, or the next version of the job of that name.
 
         ``force`` makes a new version even when nothing changed. ``token`` makes repeating harmless: an
@@ -105,7 +99,7 @@ class Client:
         found = await self._http.json("PUT", f"{JOBS}/diff", body={"Job": job})
         return str(found.get("Diff") or "")
 
-    async def rerun(self, job: str, *, version: int = 0, namespace: str = "") -> Submission:
+    async def put_rerun(self, job: str, *, version: int = 0, namespace: str = "") -> Submission:
         """Run a version of a finished or running job again (0: the latest), as a new version."""
         body = {"JobVersion": version, "Namespace": namespace, "IdempotencyToken": str(uuid4())}
         return submission_of(await self._http.json("PUT", job_path(job, "/rerun"), body=body))
@@ -176,20 +170,29 @@ class Client:
         }
         return page_of(await self._http.json("GET", job_path(job, "/history"), query=query))
 
-    def follow(self, job: str, *, version: int = 0) -> AsyncIterator[HistoryItem]:
+    def follow(self, job: str, *, version: int = 0, namespace: str = "") -> AsyncIterator[HistoryItem]:
         """Give each event of a job as it happens; ends when the job is over.
 
         The server is asked quickly at first, then twice a second, and may be away for some seconds.
         """
         return watch.events(
-            lambda token: self.history(job, version=version, next_token=token, limit=watch.PAGE)
+            lambda token: self.history(
+                job, version=version, namespace=namespace, next_token=token, limit=watch.PAGE
+            )
         )
 
-    async def wait(self, job: str, *, timeout: float | None = None, namespace: str = "") -> Job:  # noqa: ASYNC109 - callers in a notebook want a number
+    async def wait(
+        self,
+        job: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - callers in a notebook want a number
+        version: int = 0,
+        namespace: str = "",
+    ) -> Job:
         """Wait until a job is over and give it. Raises BusTimeout after ``timeout`` seconds."""
 
         async def look() -> Job:
-            return (await self.get(job, namespace=namespace))["Job"]
+            return (await self.get(job, version=version, namespace=namespace))["Job"]
 
         try:
             async with asyncio.timeout(timeout):

@@ -5,6 +5,7 @@ Names and numbers are those of Bacalhau 1.9 (`COMPUTE_STATES[9] == "Completed"`)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -163,6 +164,19 @@ def desired_state(execution: Execution) -> str:
 def job_state(job: Job) -> str:
     """Name the state a job is in."""
     return job.get("State", {}).get("StateType", "Undefined")
+
+
+def why_failed(job: Job, executions: Sequence[Execution]) -> str:
+    """Say why a job failed: the failure of its last execution where there is one, else its own message."""
+    own = job.get("State", {}).get("Message", "")
+    failed = [e for e in executions if compute_state(e) == "Failed"]
+    said = [message for e in failed if (message := _failure(e))]
+    return said[-1] if said and said[-1] not in own else own or "the server gives no reason"
+
+
+def _failure(execution: Execution) -> str:
+    output = execution.get("RunOutput") or {}
+    return str(execution.get("ComputeState", {}).get("Message") or output.get("ErrorMsg") or "")
 
 
 def _name(names: tuple[str, ...], number: int) -> str:

@@ -6,9 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
-
-from bacalhau_nats.errors import UserError
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client
@@ -16,10 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ENDPOINT = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")
 _TLS = "BACALHAU_API_TLS_"
-_ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
-_PORT = "1234"
 
 
 @dataclass
@@ -58,26 +52,18 @@ class Caller:
         if self._needs_settings():
             api = self.settings().api
             return api.url, False if api.tls.insecure else api.tls.ca_file or True
-        host = str(self.given.get("api_host") or self.environ.get(_ENDPOINT[0]) or "")
-        port = str(self.given.get("api_port") or self.environ.get(_ENDPOINT[1]) or _PORT)
-        return endpoint(host, port), True
+        from bacalhau_nats.client import environment  # noqa: PLC0415 - not for --help
+
+        host, port = (str(self.given.get(name) or "") for name in ("api_host", "api_port"))
+        return environment.address(self.environ, host, port), True
 
     def client(self) -> Client:
         """Make a client of that server, with the credentials of the environment."""
-        from bacalhau_nats.client import Client  # noqa: PLC0415 - not for --help
+        from bacalhau_nats.client import Client, environment  # noqa: PLC0415 - not for --help
 
-        key = self.environ.get("BACALHAU_API_KEY", "")
-        user = self.environ.get("BACALHAU_API_USERNAME", "")
-        password = self.environ.get("BACALHAU_API_PASSWORD", "")
-        if key and (user or password):
-            raise UserError(
-                "BACALHAU_API_KEY and BACALHAU_API_USERNAME/BACALHAU_API_PASSWORD are both set",
-                hint="unset one of them",
-            )
-        if bool(user) != bool(password):
-            raise UserError("only one of BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD is set")
+        token, basic = environment.credentials(self.environ)
         url, verify = self._server()
-        return Client(url, token=key, basic=(user, password) if user else None, verify=verify)
+        return Client(url, token=token, basic=basic, verify=verify)
 
     def data_dir(self) -> Path:
         """Give the data folder as the flag or the environment names it, without loading settings."""
@@ -101,20 +87,3 @@ class Caller:
             or any(name.startswith(_TLS) for name in self.environ)
             or (self.data_dir() / "config.yaml").is_file()
         )
-
-
-def endpoint(host: str, port: str) -> str:
-    """Turn a host or a whole URL, and a port, into the address of a server. Raises UserError."""
-    if "://" in host:
-        try:
-            parts = urlsplit(host)
-            has_port = bool(parts.port)
-        except ValueError as error:
-            raise UserError(
-                f"{host!r} is not an address of a server: {error}", hint="write it as http://host:port"
-            ) from None
-        bare = f"{parts.scheme}://{parts.netloc}"
-        return bare if has_port else f"{bare}:{port}"
-    host = _ANY_ADDRESS.get(host, host)
-    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http://{bracketed}:{port}"

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from bacalhau_nats.errors import InvalidSpec
+from bacalhau_nats.errors import WrongArgument
 
 OK = 0
 FAILED = 1
@@ -26,5 +26,5 @@ INTERRUPTED = 130
 BY_JOB_STATE = {"Completed": OK, "Failed": JOB_FAILED, "Stopped": JOB_STOPPED}
 
 
-class WrongFlags(InvalidSpec):
+class WrongFlags(WrongArgument):
     """A flag's value cannot be read: the command line is wrong, not the job."""

@@ -15,7 +15,7 @@ from bacalhau_cli import exits, notices
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Group
 from bacalhau_cli.suggestions import Unknown
-from bacalhau_nats.errors import BacalhauError
+from bacalhau_nats.errors import BacalhauError, WrongArgument
 
 PROGRAM = "bacalhau"
 VARIABLE = "_BACALHAU_COMPLETE"
@@ -93,7 +93,7 @@ def run(args: list[str], caller: Caller) -> int:
         if debug:
             raise
         _tell(error)
-        return exits.USAGE if isinstance(error, exits.WrongFlags) else exits.FAILED
+        return exits.USAGE if isinstance(error, WrongArgument) else exits.FAILED
     return code if isinstance(code, int) else exits.OK
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_cli import exits, notices, progress, render
-from bacalhau_nats.client.wire import TERMINAL_JOB_STATES, compute_state, job_state
+from bacalhau_nats.client.wire import TERMINAL_JOB_STATES, compute_state, job_state, why_failed
 from bacalhau_nats.domain.ids import short
 from bacalhau_nats.errors import BacalhauError
 
 if TYPE_CHECKING:
     from bacalhau_cli.context import Caller
-    from bacalhau_nats.client import Client, Execution, Job, Submission
+    from bacalhau_nats.client import Client, Execution, Job, JobHandle
 
 _NOT_PLACED = frozenset({"Undefined", "Pending", "Queued"})
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
@@ -39,7 +39,7 @@ class Watching:
 
 def submit_and_watch(
     caller: Caller,
-    send: Callable[[Client], Awaitable[Submission]],
+    send: Callable[[Client], Awaitable[JobHandle]],
     watching: Watching,
     *,
     hide_warnings: bool = False,
@@ -67,7 +67,7 @@ class _Watcher:
         self._hide_warnings = hide_warnings or watching.id_only
         self.job_id = ""
 
-    async def run(self, client: Client, send: Callable[[Client], Awaitable[Submission]]) -> int:
+    async def run(self, client: Client, send: Callable[[Client], Awaitable[JobHandle]]) -> int:
         sent = await send(client)
         self.job_id = sent.job_id
         if not self._hide_warnings:
@@ -89,7 +89,7 @@ class _Watcher:
             return exits.WAITED_TOO_LONG
         return await self._tell_end(client, job)
 
-    async def _watch(self, client: Client, sent: Submission) -> Job:
+    async def _watch(self, client: Client, sent: JobHandle) -> Job:
         how = self._watching
         job = (await client.get(sent.job_id))["Job"]
         endless = job.get("Type") in ("service", "daemon")
@@ -107,7 +107,7 @@ class _Watcher:
         )
         return (await client.get(sent.job_id))["Job"]
 
-    async def _follow(self, client: Client, sent: Submission, *, endless: bool) -> Job:
+    async def _follow(self, client: Client, sent: JobHandle, *, endless: bool) -> Job:
         if not self._watching.id_only:
             notices.say("Waiting for its output; Ctrl-C stops watching, not the job.")
         job = await _placed(client, sent.job_id)
@@ -127,7 +127,7 @@ class _Watcher:
         if self._watching.node_details:
             _tell_nodes(executions)
         if state == "Failed":
-            notices.error(f"job failed: {_why(job, executions)}", hint=_hint(self.job_id))
+            notices.error(f"job failed: {why_failed(job, executions)}", hint=_hint(self.job_id))
         elif state == "Stopped":
             notices.warn(f"job was stopped: {job.get('State', {}).get('Message') or 'no reason given'}")
         if not self._watching.id_only:
@@ -146,19 +146,6 @@ async def _placed(client: Client, job_id: str) -> Job:
             return job
         await asyncio.sleep(pause)
         pause = min(_LAST_LOOK, pause * 1.5)
-
-
-def _why(job: Job, executions: Sequence[Execution]) -> str:
-    """Say why a job failed: the failure of its last execution where there is one, else its own message."""
-    own = job.get("State", {}).get("Message", "")
-    failed = [e for e in executions if compute_state(e) == "Failed"]
-    said = [message for e in failed if (message := _message(e))]
-    return said[-1] if said and said[-1] not in own else own or "the server gives no reason"
-
-
-def _message(execution: Execution) -> str:
-    output = execution.get("RunOutput") or {}
-    return str(execution.get("ComputeState", {}).get("Message") or output.get("ErrorMsg") or "")
 
 
 def _hint(job_id: str) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bacalhau_cli import exits, jobfile, notices, options, render
+from bacalhau_cli import exits, notices, options, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
 from bacalhau_cli.submission import Watching, submit_and_watch
+from bacalhau_nats.client import jobfile
 from bacalhau_nats.client.wire import TERMINAL_JOB_STATES, job_state
-from bacalhau_nats.errors import BacalhauError, Conflict, InvalidSpec, UserError
+from bacalhau_nats.errors import BacalhauError, Conflict, InvalidSpec
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Job
@@ -111,12 +112,7 @@ def validate(file: str) -> int:
 
 def _read(file: str) -> jobfile.JobFile:
     if file != _STDIN:
-        try:
-            return jobfile.read(Path(file).read_text(encoding="utf-8"), file)
-        except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{file} is not a text file: {error.reason} at byte {error.start}") from error
+        return jobfile.read_file(Path(file))
     if sys.stdin.isatty():
         notices.say("Reading the job from the terminal; end it with Ctrl-D.")
     return jobfile.read(sys.stdin.read(), "stdin")

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import click
 import pytest
 from bacalhau_cli.commands.docker import run as docker_run
-from bacalhau_cli.context import Caller, endpoint
+from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, Group, rewrite
 from bacalhau_cli.main import root
 from bacalhau_cli.options import Duration
 
+from bacalhau_nats.client.environment import endpoint
 from bacalhau_nats.errors import UserError
 from tests.unit.cli.conftest import Run
 
@@ -93,7 +94,7 @@ def test_flags_beat_the_environment_and_a_config_file_counts(tmp_path, monkeypat
         (["job", "list", "--limit", "-1"], 2, "not a valid number"),
         (["job", "list", "--order-by", "id"], 2, "'created_at', 'modified_at'"),
         (["docker", "run", "-o", "x", "img"], 2, "name:/path"),
-        (["docker", "run", "--constraints", "a in", "img"], 2, "--constraints"),
+        (["docker", "run", "--constraints", "a in", "img"], 2, "constraints: unable"),
         (["job", "run", "missing.yaml"], 1, "cannot be read"),
         (["job", "describe", "nope"], 1, "no /api/v1"),
     ],

@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bacalhau_nats.errors import InvalidSpec
+from bacalhau_nats.errors import InvalidSpec, UserError
 
 if TYPE_CHECKING:
-    from bacalhau_nats.client import Job
+    from bacalhau_nats.client.wire import Job
 
 _SYSTEM = ("id", "state", "version", "revision", "createtime", "modifytime")
 _KINDS: dict[type, str] = {str: "string", int: "int", list: "list", dict: "map"}
@@ -77,6 +78,16 @@ def read(text: str, name: str = "the job") -> JobFile:
         raise InvalidSpec(f"{name} is a {_kind(tree)}, not a job", hint="a job is a map with Type and Tasks")
     reader = _Reader(name, lines)
     return JobFile(cast("Job", reader.top(tree)), reader.warnings)
+
+
+def read_file(path: Path) -> JobFile:
+    """Read a job from a file. Raises UserError when it is no text that can be read, else as `read`."""
+    try:
+        return read(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file: {error.reason} at byte {error.start}") from error
 
 
 Lines = dict[tuple[str | int, ...], int]

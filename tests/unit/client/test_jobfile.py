@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from bacalhau_cli import jobfile
 
+from bacalhau_nats.client import jobfile
 from bacalhau_nats.errors import InvalidSpec
 
 JOB = """\

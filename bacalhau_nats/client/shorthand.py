@@ -1,7 +1,7 @@
-"""What people write on a command line, as parts of a job: ``-i s3://…,opt=…``, ``-p local``, ``-o name:/path``.
+"""What people write in short, as parts of a job: ``-i s3://…,opt=…``, ``-p local``, ``-o name:/path``.
 
 Pure but for one thing: a WASM module given as a local file is read and put into the job. The result is the
-wire form of the public API. Every problem is an WrongFlags that quotes what was written.
+wire form of the public API. Every problem is a WrongArgument that quotes what was written.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from bacalhau_cli.exits import WrongFlags
+from bacalhau_nats.errors import WrongArgument
 
 Wire = dict[str, Any]
 
@@ -56,21 +56,21 @@ class _Spelled:
 
 
 def input_source(text: str, *, target: str = DEFAULT_TARGET) -> Wire:
-    """Read ``URI[:TARGET][,key=value…]``; the alias is the URI. Raises WrongFlags."""
+    """Read ``URI[:TARGET][,key=value…]``; the alias is the URI. Raises WrongArgument."""
     spelled = _spell(text, "input", short_target=True)
     source = _source(spelled, text)
     return {"Source": source, "Alias": spelled.source, "Target": spelled.target or target}
 
 
 def publisher(text: str) -> Wire:
-    """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises WrongFlags."""
+    """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises WrongArgument."""
     spelled = _spell(text, "publisher", short_target=False)
     scheme = _SCHEME.match(spelled.source)
     kind = (scheme.group(1) if scheme else spelled.source).lower()
     if kind in ("ipfs", "local", "s3managed", "nats", "noop"):
         return {"Type": kind}
     if kind != "s3":
-        raise WrongFlags(
+        raise WrongArgument(
             f"publisher {text!r}: there is no type {kind!r}",
             hint="write local, nats, ipfs, s3managed, noop or s3://bucket/key",
         )
@@ -81,7 +81,7 @@ def publisher(text: str) -> Wire:
         params.setdefault("key", key)
     for needed in ("bucket", "key"):
         if not params.get(needed):
-            raise WrongFlags(
+            raise WrongArgument(
                 f"publisher {text!r} has no {needed}",
                 hint="write s3://bucket/key, or s3,opt=bucket=…,opt=key=…",
             )
@@ -97,7 +97,7 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
         if index == 0 and (_SCHEME.match(part) or not equals):
             source, target = _cut_target(part) if short_target else (part, "")
         elif not equals:
-            raise WrongFlags(f"{what} {text!r}: {part!r} is not key=value")
+            raise WrongArgument(f"{what} {text!r}: {part!r} is not key=value")
         elif name in ("source", "src"):
             source = value
         elif name in ("target", "dst", "destination"):
@@ -106,14 +106,14 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
         elif name in ("opt", "option"):
             option, has_value, option_value = value.partition("=")
             if not has_value or not option:
-                raise WrongFlags(f"{what} {text!r}: write the option as opt=key=value, not {part!r}")
+                raise WrongArgument(f"{what} {text!r}: write the option as opt=key=value, not {part!r}")
             options.append((option.strip(), option_value))
         else:
-            raise WrongFlags(
+            raise WrongArgument(
                 f"{what} {text!r}: there is no key {key!r}", hint="use source, target or opt=key=value"
             )
     if not source.strip():
-        raise WrongFlags(f"{what} {text!r} names nothing")
+        raise WrongArgument(f"{what} {text!r} names nothing")
     return _Spelled(source.strip(), target, tuple(options))
 
 
@@ -146,7 +146,7 @@ def _source(spelled: _Spelled, text: str) -> Wire:
             _option(name, dict.fromkeys(_READ_WRITE, ""), text)
             params["ReadWrite"] = _boolean(value, text)
         return {"Type": "local", "Params": params}
-    raise WrongFlags(
+    raise WrongArgument(
         f"input {text!r}: {f'inputs from {scheme}:// are not supported' if scheme else 'it has no scheme'}",
         hint="use ipfs://CID, http(s)://…, s3://bucket/key or file:///path",
     )
@@ -154,13 +154,13 @@ def _source(spelled: _Spelled, text: str) -> Wire:
 
 def _option(name: str, known: Mapping[str, str], text: str) -> str:
     if name.lower() not in known:
-        raise WrongFlags(f"input {text!r}: there is no option {name!r}", hint=f"known: {', '.join(known)}")
+        raise WrongArgument(f"input {text!r}: there is no option {name!r}", hint=f"known: {', '.join(known)}")
     return known[name.lower()]
 
 
 def _boolean(value: str, text: str) -> bool:
     if value.lower() not in _TRUE | _FALSE:
-        raise WrongFlags(f"{text!r}: {value!r} is not true or false")
+        raise WrongArgument(f"{text!r}: {value!r} is not true or false")
     return value.lower() in _TRUE
 
 
@@ -168,34 +168,36 @@ def _boolean(value: str, text: str) -> bool:
 
 
 def result_path(text: str) -> Wire:
-    """Read ``name:/path``. Raises WrongFlags."""
+    """Read ``name:/path``. Raises WrongArgument."""
     name, colon, path = text.partition(":")
     if not colon or ":" in path or not name or not path:
-        raise WrongFlags(f"output {text!r} cannot be read", hint="write it as name:/path")
+        raise WrongArgument(f"output {text!r} cannot be read", hint="write it as name:/path")
     if not path.startswith("/"):
-        raise WrongFlags(f"output {text!r}: the path must be absolute", hint=f"write {name}:/{path}")
+        raise WrongArgument(f"output {text!r}: the path must be absolute", hint=f"write {name}:/{path}")
     return {"Name": name, "Path": path}
 
 
-def labels(texts: Iterable[str]) -> dict[str, str]:
-    """Read ``key=value`` and ``key``, under the syntax of Kubernetes labels. Raises WrongFlags."""
-    found: dict[str, str] = {}
-    for text in _fields(texts):
-        key, _, value = text.partition("=")
+def label_flags(texts: Iterable[str]) -> dict[str, str]:
+    """Read ``key=value`` and ``key`` as labels. Raises WrongArgument."""
+    return labels({key: value for key, _, value in (text.partition("=") for text in _fields(texts))})
+
+
+def labels(given: Mapping[str, str]) -> dict[str, str]:
+    """Check labels under the syntax of Kubernetes. Raises WrongArgument."""
+    for key, value in given.items():
         prefix, slash, name = key.rpartition("/")
         if not name or not _LABEL.match(name) or (slash and not _DNS.match(prefix)):
-            raise WrongFlags(
-                f"label {text!r}: {key!r} is not a label's name",
+            raise WrongArgument(
+                f"label {key!r}: that is not a label's name",
                 hint="use up to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
             )
         if not _LABEL.match(value):
-            raise WrongFlags(f"label {text!r}: {value!r} is not a label's value")
-        found[key] = value
-    return found
+            raise WrongArgument(f"label {key!r}: {value!r} is not a label's value")
+    return dict(given)
 
 
 def environment(texts: Iterable[str]) -> dict[str, str]:
-    """Read ``NAME=value``; several may be separated with commas. Raises WrongFlags."""
+    """Read ``NAME=value``; several may be separated with commas. Raises WrongArgument."""
     found: dict[str, str] = {}
     for text in texts:
         # One assignment may hold commas; several are only read where every part is an assignment.
@@ -203,24 +205,18 @@ def environment(texts: Iterable[str]) -> dict[str, str]:
         for part in parts if all("=" in part for part in parts) else [text]:
             name, equals, value = part.partition("=")
             if not equals or not name:
-                raise WrongFlags(f"environment variable {part!r} is not NAME=value")
+                raise WrongArgument(f"environment variable {part!r} is not NAME=value")
             found[name] = value
     return found
 
 
-def resources(cpu: str, memory: str, disk: str, gpu: str) -> Wire:
-    """Collect resources; what they mean is checked by the server, as for a job file."""
-    given = {"CPU": cpu, "Memory": memory, "Disk": disk, "GPU": gpu}
-    return {name: value for name, value in given.items() if value}
-
-
 def network(name: str, domains: Sequence[str]) -> Wire | None:
-    """Read ``--network`` and ``--domain``; None stands for the default. Raises WrongFlags."""
+    """Read ``--network`` and ``--domain``; None stands for the default. Raises WrongArgument."""
     kind = _NETWORKS.get(name.strip().lower())
     if kind is None:
-        raise WrongFlags(f"there is no network {name!r}", hint=f"known: {', '.join(_NETWORKS.values())}")
+        raise WrongArgument(f"there is no network {name!r}", hint=f"known: {', '.join(_NETWORKS.values())}")
     if domains and kind not in ("HTTP", "Default"):
-        raise WrongFlags(f"domains make no sense with network {kind}", hint="use --network http")
+        raise WrongArgument(f"domains make no sense with network {kind}", hint="use --network http")
     if kind == "Default":
         return None
     return {"Type": kind, **({"Domains": [domain.strip().lower() for domain in domains]} if domains else {})}
@@ -241,7 +237,7 @@ def _record(text: str) -> list[str]:
     try:
         return next(csv.reader([text]), [])
     except csv.Error as error:
-        raise WrongFlags(f"{text!r} cannot be split at its commas: {error}") from error
+        raise WrongArgument(f"{text!r} cannot be split at its commas: {error}") from error
 
 
 # --- WASM modules --------------------------------------------------------------------------------------
@@ -251,7 +247,7 @@ def entry_module(text: str) -> tuple[str, Wire | None]:
     """Resolve the entry module: its path in the execution, and the input that brings it (None: another one).
 
     It is a URI as for ``--input``, a local file ``path[:target]`` which is put into the job, or else the
-    target of some ``--input``. Raises WrongFlags.
+    target of some ``--input``. Raises WrongArgument.
     """
     return _module(text, default=_ENTRY_TARGET)
 
@@ -270,31 +266,33 @@ def _module(text: str, *, default: str) -> tuple[str, Wire | None]:
             return text, None
         found = {"Source": inline(Path(path)), "Alias": "", "Target": target or default}
     if not found["Target"]:
-        raise WrongFlags(
+        raise WrongArgument(
             f"module {text!r} does not say where it goes", hint=f"write {text}:NAME, as it is imported by"
         )
     return found["Target"], found
 
 
 def inline(path: Path) -> Wire:
-    """Put a file into a job: as it is up to 512 bytes, packed above. Raises WrongFlags."""
+    """Put a file into a job: as it is up to 512 bytes, packed above. Raises WrongArgument."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WrongFlags(f"{path} cannot be read: {error.strerror}") from error
+        raise WrongArgument(f"{path} cannot be read: {error.strerror}") from error
+    return inline_bytes(content, path.name)
+
+
+def inline_bytes(content: bytes, name: str) -> Wire:
+    """Put a file of this content into a job, as `inline` does."""
     if len(content) <= INLINE_PLAIN_LIMIT:
         kind = "application/wasm" if content[:4] == b"\0asm" else "application/octet-stream"
         return _data_url(kind, content)
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as out, tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo(PurePosixPath(path.name).name)
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(content), 0o644
         tar.addfile(entry, io.BytesIO(content))
     return _data_url("application/gzip", packed.getvalue())
 
 
 def _data_url(kind: str, content: bytes) -> Wire:
-    return {
-        "Type": "inline",
-        "Params": {"URL": f"data:{kind};base64,{base64.b64encode(content).decode()}"},
-    }
+    return {"Type": "inline", "Params": {"URL": f"data:{kind};base64,{base64.b64encode(content).decode()}"}}

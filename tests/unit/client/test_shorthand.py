@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bacalhau_cli import shorthand
-from bacalhau_cli.exits import WrongFlags
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bacalhau_nats.client import shorthand
+from bacalhau_nats.errors import WrongArgument
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_the_alias_of_an_input_is_its_uri() -> None:
     ],
 )
 def test_an_input_that_cannot_be_read_is_quoted(text: str, words: str) -> None:
-    with pytest.raises(WrongFlags, match=words):
+    with pytest.raises(WrongArgument, match=words):
         shorthand.input_source(text)
 
 
@@ -90,29 +91,29 @@ def test_publishers(text: str, expected: dict[str, Any]) -> None:
     ("text", "words"), [("ftp://x", "no type 'ftp'"), ("s3", "no bucket"), ("s3://b", "no key")]
 )
 def test_a_publisher_that_cannot_be_read_is_refused(text: str, words: str) -> None:
-    with pytest.raises(WrongFlags, match=words):
+    with pytest.raises(WrongArgument, match=words):
         shorthand.publisher(text)
 
 
 def test_outputs_need_a_name_and_an_absolute_path() -> None:
     assert shorthand.result_path("out:/data") == {"Name": "out", "Path": "/data"}
     for text in ("out", "out:", ":/data", "a:b:c", "out:data"):
-        with pytest.raises(WrongFlags, match="output"):
+        with pytest.raises(WrongArgument, match="output"):
             shorthand.result_path(text)
 
 
 def test_labels_may_have_no_value_and_must_be_labels() -> None:
-    assert shorthand.labels(["a=b,c", "x.io/d=e"]) == {"a": "b", "c": "", "x.io/d": "e"}
+    assert shorthand.label_flags(["a=b,c", "x.io/d=e"]) == {"a": "b", "c": "", "x.io/d": "e"}
     for text in ("=b", "a=🐟", "-a=b", "a/b/c=d", "a" * 64):
-        with pytest.raises(WrongFlags, match="label"):
-            shorthand.labels([text])
+        with pytest.raises(WrongArgument, match="label"):
+            shorthand.label_flags([text])
 
 
 def test_environment_variables_may_be_joined_with_commas_and_may_hold_them() -> None:
     assert shorthand.environment(["A=1,B=2"]) == {"A": "1", "B": "2"}
     assert shorthand.environment(["A=x,y", "B=k=v"]) == {"A": "x,y", "B": "k=v"}
     assert shorthand.environment(["A=x\ny,z=1"]) == {"A": "x\ny,z=1"}
-    with pytest.raises(WrongFlags, match="NAME=value"):
+    with pytest.raises(WrongArgument, match="NAME=value"):
         shorthand.environment(["A"])
 
 
@@ -120,9 +121,9 @@ def test_networks() -> None:
     assert shorthand.network("default", ()) is None
     assert shorthand.network("HTTP", ("Example.com",)) == {"Type": "HTTP", "Domains": ["example.com"]}
     assert shorthand.network("host", ()) == {"Type": "Host"}
-    with pytest.raises(WrongFlags, match="no network"):
+    with pytest.raises(WrongArgument, match="no network"):
         shorthand.network("wifi", ())
-    with pytest.raises(WrongFlags, match="domains"):
+    with pytest.raises(WrongArgument, match="domains"):
         shorthand.network("host", ("a",))
 
 
@@ -153,7 +154,7 @@ def test_a_module_may_be_a_uri_or_the_target_of_an_input(tmp_path: Path) -> None
     assert found
     assert found["Source"]["Type"] == "urlDownload"
     (tmp_path / "m.wasm").write_bytes(b"\0asm")
-    with pytest.raises(WrongFlags, match="does not say where"):
+    with pytest.raises(WrongArgument, match="does not say where"):
         shorthand.import_module(str(tmp_path / "m.wasm"))
     assert shorthand.import_module(f"{tmp_path}/m.wasm:env")[0] == "env"
 
@@ -174,8 +175,8 @@ def test_whatever_is_written_is_read_or_refused_but_never_a_crash(text: str) -> 
         shorthand.input_source,
         shorthand.publisher,
         shorthand.result_path,
-        lambda text: shorthand.labels([text]),
+        lambda text: shorthand.label_flags([text]),
         lambda text: shorthand.environment([text]),
     ):
-        with suppress(WrongFlags):
+        with suppress(WrongArgument):
             read(text)
