@@ -32,10 +32,10 @@ from bacalhau_nats.domain.view import NodeView, View
 from bacalhau_nats.messages import Bid, Decline, Nudge, Offer, Wanted, WhatShouldIDo
 from bacalhau_nats.ports import Clock, Records, RequesterBus, Sight
 from bacalhau_nats.requester.auction import Auction
-from bacalhau_nats.requester.due import Due, due
+from bacalhau_nats.requester.due import Due, due, due_with_node
 from bacalhau_nats.requester.evaluate import Evaluator, Look
 from bacalhau_nats.requester.line import Waiter, WaitingLine
-from bacalhau_nats.requester.muster import muster
+from bacalhau_nats.requester.muster import able, muster
 from bacalhau_nats.requester.queued import note_waiting
 from bacalhau_nats.requester.sweep import Sweep
 from bacalhau_nats.requester.wanted import wanted_of
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _OVERDUE = 1.0  # seconds after which a fact nobody acted on is brought up again
 _STALL = 3.0  # no tick for this long (seconds) means that we slept, not that others are silent
 _VIEW_PATIENCE = 5.0
+_AFTER_BUG = 10.0  # seconds until a job whose look failed is looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,14 @@ class Desk:
         """Answer a node's "what should I be doing?"."""
         return wanted_of(self._view, question)
 
+    async def attend(self, nudge: Nudge) -> float | None:
+        """Do as `on_nudge`, but a bug in one job is logged and does not end the others; the job comes up again."""
+        try:
+            return await self.on_nudge(nudge)
+        except Exception:
+            log.exception("looking at %s failed", nudge.job_id, extra={"action": "evaluation_failed"})
+            return _AFTER_BUG
+
     async def on_nudge(self, nudge: Nudge) -> float | None:
         """Look at a job; give in how many seconds to look again, None when nothing is due by itself."""
         job_id = nudge.job_id
@@ -146,13 +155,7 @@ class Desk:
         task.add_done_callback(self._looks.discard)
 
     async def _look_now(self, job_id: JobID, seq: int) -> None:
-        try:
-            again = await self.on_nudge(Nudge(job_id=job_id, seq=seq))
-        except Exception:
-            # As in the service: a bug in one job must not end the others. The queue brings it up again.
-            log.exception("looking at %s failed", job_id, extra={"action": "evaluation_failed"})
-            again = _OVERDUE
-        if again is not None:
+        if await self.attend(Nudge(job_id=job_id, seq=seq)) is not None:
             self._nudge(job_id, seq, "again")  # the queue keeps the timer
 
     # --- one look --------------------------------------------------------------------------------------
@@ -224,13 +227,8 @@ class Desk:
 
     def _node_changed(self, node_id: NodeID) -> None:
         """A node came, went or changed: jobs that run there, wait for one, or run everywhere are due."""
-        jobs = {e.desired.job_id for e in self._view.wanted_of(node_id)}
         self.line.reconsider(node_id)
-        jobs |= {w.job_id for w in self.line.everybody() if w.missing == 0}
-        jobs |= {
-            j.id for j in self._view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over
-        }
-        for job_id in sorted(jobs):
+        for job_id in due_with_node(node_id, self._view, self.line, able(self.nodes_now())):
             self._nudge(job_id, 0, "node")
         self._wake(node_id)
 

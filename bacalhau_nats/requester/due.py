@@ -1,17 +1,20 @@
-"""Which facts call for a look at their job, and whose task it is to say so at once. Pure."""
+"""Which facts and nodes call for a look at which jobs, and whose task it is to say so at once. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 
 from bacalhau_nats.domain.execution import TERMINAL, Desired, Observed, Wish
 from bacalhau_nats.domain.facts import Fact
-from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.node import Scheduling
 from bacalhau_nats.domain.spec import JobSpec
+from bacalhau_nats.domain.view import View
+from bacalhau_nats.requester.line import WaitingLine
 
 
 class Due(StrEnum):
@@ -42,3 +45,17 @@ def due(fact: Fact, job: JobView, me: NodeID, scheduling_of: Callable[[NodeID], 
 
 def _who(writer: str, me: NodeID) -> Due:
     return Due.NOW if writer == me else Due.SOON
+
+
+def due_with_node(node_id: NodeID, view: View, line: WaitingLine, able: AbstractSet[NodeID]) -> list[JobID]:
+    """List the jobs to look at because a node came, went or changed; ``able`` are those that take work now.
+
+    They run on it, run everywhere, or wait for any node that could run them; and when it takes no more work,
+    those that waited for room on it and have no other hope.
+    """
+    jobs = {e.desired.job_id for e in view.wanted_of(node_id)}
+    jobs |= {w.job_id for w in line.everybody() if w.missing == 0}
+    jobs |= {j.id for j in view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over}
+    if node_id not in able:
+        jobs |= line.hopeless(able)
+    return sorted(jobs)

@@ -8,6 +8,7 @@ line will take its part of the room, so the next news wakes the next one.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -70,6 +71,11 @@ class WaitingLine:
         for _, waiter in self._waiters.values():
             if node in waiter.useless:
                 waiter.useless = _shared(waiter.useless, node)
+
+    def hopeless(self, able: AbstractSet[NodeID]) -> set[JobID]:
+        """Give the jobs to which all the ``able`` nodes are no use: no room will ever come for them."""
+        verdicts = {useless: able <= useless for useless in {w.useless for _, w in self._waiters.values()}}
+        return {job_id for job_id, (_, waiter) in self._waiters.items() if verdicts[waiter.useless]}
 
     def _drop(self, place: tuple[int, int, JobID]) -> None:
         at = bisect_left(self._order, place)

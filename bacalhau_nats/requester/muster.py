@@ -26,3 +26,10 @@ def muster(
         for node in view.nodes.values()
         if node.report is not None and node.report.role is NodeRole.COMPUTE and not node.deleted
     }
+
+
+def able(nodes: Mapping[NodeID, NodeNow]) -> set[NodeID]:
+    """Give the nodes that take work now, of some kind at least."""
+    return {
+        node_id for node_id, now in nodes.items() if now.live and now.approved and not now.report.draining
+    }

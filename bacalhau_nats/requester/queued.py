@@ -8,7 +8,7 @@ from itertools import islice
 
 from bacalhau_nats.domain.facts import waiting_key
 from bacalhau_nats.domain.ids import NodeID
-from bacalhau_nats.domain.job import JobState, Waiting
+from bacalhau_nats.domain.job import Waiting
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.node import NodeRole
 from bacalhau_nats.domain.scheduling.common import brief, no_match, not_enough_nodes
@@ -32,7 +32,7 @@ async def note_waiting(
         job = view.unfinished.get(waiter.job_id)
         if job is None or job.spec.version in job.waitings or job.over:
             continue
-        if job.state is JobState.RUNNING and not waiter.missing:
+        if not waiter.missing and any(e.wanted for e in job.of_version(job.spec.version)):
             continue  # it lacks nothing where it runs; the other nodes do not suit it
         if noted == _AT_ONCE:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from bacalhau_nats.ports import Clock
 from bacalhau_nats.requester.desk import Desk, DeskSettings
 from bacalhau_nats.requester.retention import Retention
 
-log = logging.getLogger(__name__)
 _TICK = 1.0
 _WORKING_EVERY = ACK_WAIT_SECONDS / 3
 
@@ -153,13 +151,8 @@ class RequesterService:
             group.create_task(self._look(task), name=f"look at {task.nudge.job_id}")
 
     async def _look(self, task: Task) -> None:
-        try:
-            async with _kept(task):
-                again = await self.desk.on_nudge(task.nudge)
-        except Exception:
-            # The edge of an evaluation: a bug in one job must not end the others. The nudge comes again.
-            log.exception("looking at %s failed", task.nudge.job_id, extra={"action": "evaluation_failed"})
-            again = _WORKING_EVERY
+        async with _kept(task):
+            again = await self.desk.attend(task.nudge)
         await (task.ack() if again is None else task.later(again))
 
     async def _wanted(self, question: WhatShouldIDo) -> Wanted:

@@ -1,7 +1,8 @@
 """Ops and daemon: one execution on each matching node.
 
 A node that joins while the job is not over gets its execution too. Ops is done when every matching node
-has ended; it fails when one of them gave up. A daemon is never done and waits for nodes.
+has ended; it fails when one of them gave up. A daemon is never done, also when every node gave up, and waits
+for nodes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
         else:
             place.append(_placement(job, node_id, attempts))
     busy = busy or any(not e.terminal for n, es in by_node.items() if n not in targets for e in es)
+    if endless and gave_up and not place and not busy:
+        # It is never over by itself, as in the original: a node may come that can run it. Until then it says why.
+        reasons |= {e.node_id: common.cause_of(e, e.desired.attempt + 1) for e in gave_up}
+        return Plan(look_again=look, unsuitable=reasons, waits_for_node=True)
     if place or busy or endless:
         return Plan(place=tuple(place), look_again=look, unsuitable=reasons)
     return Plan(conclude=_conclude(job, by_node, gave_up))

@@ -209,6 +209,24 @@ def _check_attempts(job):
             assert len(faults) <= POLICY.retry.max_attempts
 
 
+@given(cases(types=(JobType.DAEMON,)))
+def test_a_daemon_is_over_only_when_somebody_stops_it(case):
+    job = case.job
+    conclude = case.plan().conclude
+    assert conclude is None or job.spec.stop is not None
+
+
+@given(cases(types=(JobType.DAEMON,)))
+def test_a_daemon_that_runs_nowhere_and_never_will_on_these_nodes_waits_for_another_and_says_why(case):
+    case.settle()
+    job, plan = case.job, case.plan()
+    idle = not job.over and not any(not e.terminal for e in job.of_version(job.spec.version))
+    if idle and plan.look_again is None and job.of_version(job.spec.version):
+        able = {n for n, node in case.nodes.items() if node.live and node.approved}
+        assert plan.waits_for_node == bool(able - common.unsuitable(job, case.nodes).keys())
+        assert plan.unsuitable.keys() >= able
+
+
 # --- one thing at a time -------------------------------------------------------------------------------
 
 
@@ -482,6 +500,15 @@ def test_ops_waits_for_an_execution_on_a_node_that_drains():
 def test_a_node_that_joins_gets_its_execution(kind):
     case = a_case(a_job(type=kind, count=0), nodes=("n0",))
     case.settle()
+    case.nodes["n4"] = node_now("n4")
+    assert [p.node for p in case.plan().place] == ["n4"]
+
+
+def test_a_daemon_whose_every_node_gave_up_says_why_and_takes_the_next_node():
+    case = a_case(a_job(type=JobType.DAEMON, count=0), "hopeless", nodes=("n0",))
+    plan = case.plan()
+    assert (plan.conclude, plan.place, plan.waits_for_node) == (None, (), True)
+    assert plan.unsuitable["n0"].startswith("no such image [execution e-")
     case.nodes["n4"] = node_now("n4")
     assert [p.node for p in case.plan().place] == ["n4"]
 

@@ -157,6 +157,22 @@ async def test_an_error_in_a_look_does_not_block_the_next_one():
     assert len(office.story.job().executions) == 1
 
 
+@virtually
+async def test_whoever_brings_a_job_up_a_bug_in_its_look_is_logged_and_it_comes_up_again(caplog):
+    office = Office()
+    office.node()
+    office.story.tell(a_job())
+    await office.nudged()
+    office.records.trouble = [(ValueError("a bug"), False)] * 2
+    assert await office.desk.attend(Nudge(job_id=J1)) == 10
+    office.desk._start_look(J1, 0)
+    await asyncio.sleep(0.1)
+    assert await office.nudged() == [("j-1", "again")]
+    assert caplog.text.count("looking at j-1 failed") == 2
+    assert await office.desk.attend(Nudge(job_id=J1)) is None
+    assert len(office.story.job().executions) == 1
+
+
 # --- waiting -------------------------------------------------------------------------------------------
 
 
@@ -204,6 +220,22 @@ async def test_a_daemon_that_runs_where_it_can_does_not_queue_for_nodes_that_do_
     await office.ticking(3, beats=["n1", "n2"])
     assert office.story.job().state is JobState.RUNNING
     assert not [f for f in office.story.facts if isinstance(f.record, Waiting)]
+
+
+@virtually
+async def test_a_daemon_that_gave_up_on_every_node_notes_why_nothing_runs():
+    office = Office()
+    office.node()
+    office.story.tell(a_job(type=JobType.DAEMON, count=0))
+    await office.look()
+    office.story.observe(
+        office.story.only().id, ExecutionState.FAILED, retryable=False, message="no such image"
+    )
+    await office.look()
+    await office.ticking(3, beats=["n1"])
+    job = office.story.job()
+    assert job.state is JobState.RUNNING
+    assert "no such image" in job.waitings[1].reasons["n1"]
 
 
 @virtually
@@ -316,6 +348,40 @@ async def test_the_jobs_of_a_lost_node_are_looked_at():
     assert await office.nudged() == [("j-1", "node")]
     await office.look()
     assert office.story.only().state is ExecutionState.LOST
+
+
+@virtually
+@pytest.mark.parametrize("goes", ["lost", "left", "draining", "rejected"])
+async def test_a_job_that_waits_for_room_is_looked_at_when_the_last_node_that_could_run_it_goes(goes):
+    office = Office()
+    office.node("n1", cpu=100)
+    office.node("n2", engines=("wasm",))
+    office.story.tell(a_job())
+    await office.look()
+    assert J1 in office.desk.line
+    await office.nudged()
+    match goes:
+        case "lost":
+            await office.ticking(16, beats=["n2"])
+        case "rejected":
+            office.story.tell(Membership(node_id=N1, approval=Approval.REJECTED))
+        case _:
+            office.story.tell(a_node("n1", **{goes: True}))
+    assert ("j-1", "node") in await office.nudged()
+    await office.look()
+    assert office.story.job().state is JobState.FAILED
+
+
+@virtually
+async def test_a_job_that_waits_for_room_is_left_alone_while_another_node_could_run_it():
+    office = Office()
+    office.node("n1", cpu=100)
+    office.node("n2", cpu=100)
+    office.story.tell(a_job())
+    await office.look()
+    await office.nudged()
+    office.story.tell(a_node("n1", left=True))
+    assert await office.nudged() == []
 
 
 @virtually
