@@ -25,6 +25,7 @@ from bacalhau_nats.messages import LogChunk
 from bacalhau_nats.messaging import codec, jsapi
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.log_chunks import CHUNK_BYTES, make_chunk, take_chunk
+from bacalhau_nats.messaging.rate import Rate
 from bacalhau_nats.messaging.subjects import LOG
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,9 @@ class LogWriter:
         self._offsets = dict(start or {})
         self._left = quota - sum(size for stream, size in self._offsets.items() if stream != EVENT)
         self._quota = quota
-        self._rate = rate
+        self._rate = Rate(rate, _BURST, time.monotonic())
         self._patience = patience
         self._full_said = self._left <= 0
-        self._allowance = float(_BURST)
-        self._refilled = time.monotonic()
         self._buffers: dict[str, bytearray] = {}
         self._queue: deque[LogChunk] = deque()
         self._held = 0
@@ -96,7 +95,8 @@ class LogWriter:
                 piece = piece[: max(0, self._left)]
             if piece:
                 self._left -= len(piece)
-                await self._within_rate(len(piece))
+                if pause := self._rate.take(len(piece), time.monotonic()):
+                    await asyncio.sleep(pause)
                 await self._append(stream, piece)
             if self._left <= 0 and not self._full_said and begin + len(piece) < len(view):
                 self._full_said = True
@@ -125,13 +125,6 @@ class LogWriter:
             await self._pump
         finally:
             self._pump.cancel()
-
-    async def _within_rate(self, size: int) -> None:
-        now = time.monotonic()
-        self._allowance = min(_BURST, self._allowance + (now - self._refilled) * self._rate) - size
-        self._refilled = now
-        if self._allowance < 0:
-            await asyncio.sleep(-self._allowance / self._rate)
 
     async def _append(self, stream: str, data: memoryview) -> None:
         if self._closing:

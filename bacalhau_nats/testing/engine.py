@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.resources import NOTHING, Resources
@@ -136,13 +138,23 @@ async def run(executor: Executor, work: Work, logs: LogSink | None = None) -> Ou
         return await executor.run(work, logs or RecordingSink())
 
 
-async def stop(running: asyncio.Task[Outcome]) -> float:
-    """Cancel a run; give the seconds it took to end."""
-    began = time.monotonic()
+async def stop(running: asyncio.Future[Outcome]) -> None:
+    """Cancel a run, and wait for its end."""
     running.cancel()
     await asyncio.wait({running}, timeout=_PATIENCE)
     require(running.cancelled(), f"a cancelled run must end with CancelledError, not {running!r}")
-    return time.monotonic() - began
+
+
+@asynccontextmanager
+async def sooner_than(measure: Coroutine[Any, Any, Outcome], message: str) -> AsyncIterator[None]:
+    """Require the body to end before ``measure`` does, a run that only sleeps: a slow machine slows both."""
+    task = asyncio.ensure_future(measure)
+    try:
+        yield
+        require(not task.done(), message)
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_PATIENCE)
 
 
 def require(holds: bool, message: str) -> None:

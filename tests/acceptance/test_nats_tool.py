@@ -21,6 +21,7 @@ from tests.support.machine import IN_CI
 from tests.support.waiting import eventually
 
 _MISSING = "no `nats` on PATH: go install github.com/nats-io/natscli/nats@v0.3.0"
+_PROBE = "probe"
 _HEAD = re.compile(r'^\[#[0-9]+\] Received on "([^"]+)"', re.MULTILINE)
 
 
@@ -50,14 +51,17 @@ class Tool:
 
     @asynccontextmanager
     async def listening(self, subject: str, into: Path) -> AsyncIterator[None]:
-        """Write what ``nats sub`` prints into a file for as long as it takes."""
+        """Write what ``nats sub`` prints into a file for as long as it takes; it hears us before the body begins."""
+        probe = subject.replace("*", "main").replace(">", _PROBE)
+
+        async def hears() -> bool:
+            await self("pub", "--header", f"Bacalhau-Type:{_PROBE}", probe, "{}")
+            return _PROBE in text_of(into)
+
         with into.open("wb") as file:
             process = await self.start("sub", subject, stdout=file.fileno())
             try:
-                assert process.stderr
-                async with asyncio.timeout(10):
-                    await process.stderr.readuntil(b"Subscribing")
-                await asyncio.sleep(0.2)  # it says so just before it does; there is nothing else to wait for
+                await eventually(hears, within=20)
                 yield
             finally:
                 process.terminate()
@@ -71,14 +75,23 @@ class Heard:
     body: Mapping[str, object]
 
 
+def text_of(file: Path) -> str:
+    return file.read_text()
+
+
 def heard(file: Path) -> list[Heard]:
-    """Read what ``nats sub`` printed; every payload must be JSON."""
-    parts = _HEAD.split(file.read_text())[1:]
+    """Read what ``nats sub`` printed but our own probes; every payload must be JSON, whole."""
+    parts = _HEAD.split(text_of(file))[1:]
     found = []
     for subject, text in zip(parts[::2], parts[1::2], strict=True):
         head, _, body = text.partition("\n\n")
         headers = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
-        found.append(Heard(subject, headers, json.loads(body)))
+        try:
+            message = Heard(subject, headers, json.loads(body))
+        except ValueError as error:
+            raise AssertionError(f"not JSON, or not whole yet: {body!r}") from error
+        if headers.get("Bacalhau-Type") != _PROBE:
+            found.append(message)
     return found
 
 
@@ -110,13 +123,13 @@ async def test_sub_shows_a_whole_job_as_json(nats: Tool, bacalhau: Caller, tmp_p
         done = (await bacalhau("wasm", "run", "--env", "A=b", WASM / "hello.wasm", "x")).ok()
         (execution,) = await bacalhau.executions(done.id)
 
-        def complete() -> bool:
-            text = file.read_text()
-            return "heartbeat" in text and f"fact.job.{done.id}.conclusion" in text and ".log." in text
+        def complete() -> list[Heard]:
+            found = heard(file)
+            text = " ".join(message.subject for message in found)
+            whole = "heartbeat" in text and f"fact.job.{done.id}.conclusion" in text and ".log." in text
+            return found if whole else []
 
-        await eventually(complete, within=10)
-        await asyncio.sleep(0.1)  # so that the last message is whole
-    messages = heard(file)
+        messages = await eventually(complete, within=10)
     assert all(message.headers.get("Bacalhau-Type") for message in messages)
     node, run = execution["NodeID"], execution["ID"]
     seen = [message.subject for message in messages]
@@ -145,9 +158,8 @@ async def test_a_refusal_is_seen_with_its_reason(nats: Tool, bacalhau: Caller, t
     async with nats.listening("bacalhau.*.bid.>", file):
         done = await bacalhau("wasm", "run", "--input", "file:///etc/shadow:/in", WASM / "cat.wasm")
         assert done.code == 3
-        await eventually(lambda: file.read_text().count("[#") >= 2)
-        await asyncio.sleep(0.1)
-    declines = [m.body for m in heard(file) if m.headers["Bacalhau-Type"] == "Decline"]
+        messages = await eventually(lambda: found if len(found := heard(file)) >= 2 else None)
+    declines = [m.body for m in messages if m.headers["Bacalhau-Type"] == "Decline"]
     assert {decline["NodeID"] for decline in declines} == {"node-1", "node-2"}
     assert all("/etc/shadow" in str(decline["Reason"]) for decline in declines)
 

@@ -1,5 +1,6 @@
 """The noop and wasm engines do what every executor must do."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +73,39 @@ async def test_the_suite_fails_an_engine_that_misbehaves(tmp_path):
     async with open_noop(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
         with pytest.raises(AssertionError, match="an exit code of 0 is an outcome"):
             await check_executor(executor, broken, tmp_path)
+
+
+class OneAtATime:
+    """An engine that runs one work after the other."""
+
+    def __init__(self, executor):
+        self._executor, self._turn = executor, asyncio.Lock()
+
+    async def run(self, work, logs):
+        async with self._turn:
+            return await self._executor.run(work, logs)
+
+
+class Tardy(OneAtATime):
+    """An engine that takes its time to end what is cancelled."""
+
+    async def run(self, work, logs):
+        try:
+            return await self._executor.run(work, logs)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)
+            raise
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        (OneAtATime, "several_run_at_once", "6 sleeps of 1 s at once took as long as one of 6 s"),
+        (Tardy, "a_sleeping_run_can_be_cancelled", "took longer to end than a sleep of 2.0 s"),
+    ],
+)
+async def test_the_suite_fails_an_engine_that_takes_too_long(tmp_path, kind, name, words):
+    quick = replace(NOOP, sleep=lambda seconds: noop(Sleep=seconds / 20))
+    async with open_noop(PluginContext("test", NodeID("n-test"), tmp_path)) as executor:
+        with pytest.raises(AssertionError, match=words):
+            await checks_for(quick)[name](kind(executor), quick, tmp_path)
