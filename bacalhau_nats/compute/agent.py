@@ -34,6 +34,7 @@ from bacalhau_nats.ports import ComputeBus
 
 log = logging.getLogger(__name__)
 _REMEMBERED = 10_000
+_LAST_WORDS = 10.0  # seconds in which what was ended at a shutdown can be reported
 _SHUT_DOWN = "the node was shut down"
 _RESTARTED = "the node restarted and could not find the execution again"
 
@@ -169,12 +170,11 @@ class Agent:
         for running in list(self.executions.values()):
             running.shut_down = True
             self._end(running, abandoned=False)
-        tasks = [
-            r.task for r in self.executions.values() if r.task is not None
-        ]  # a late one is being declined
+        # A late one is being declined.
+        tasks = [r.task for r in self.executions.values() if r.task is not None]
         if not tasks:
             return
-        _, unsaid = await asyncio.wait(tasks, timeout=grace + 5)
+        _, unsaid = await asyncio.wait(tasks, timeout=_LAST_WORDS)
         for running in self.executions.values():
             running.abandoned = True  # else the cancelled task would take it for a stop, and report that
         for task in unsaid:

@@ -234,6 +234,7 @@ class _Node:
             report=report,
             every=settings.compute.heartbeat.interval,
             hold_seconds=settings.compute.hold_time,
+            grace=settings.compute.shutdown_grace,
             log_quota=settings.compute.logs.quota,
             log_rate=settings.compute.logs.rate,
             ports=(network.port_range_start, network.port_range_end),

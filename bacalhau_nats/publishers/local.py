@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv6Address, ip_address
@@ -23,11 +25,15 @@ from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.ports import Health, PluginContext, Work, WorkFailed
 from bacalhau_nats.publishers.archive import DRAFT_SUFFIX, pack
+from bacalhau_nats.publishers.expiry import remove_expired
 from bacalhau_nats.publishers.fileserver import serve_files
 
 DEFAULT_PORT = 6001
 _TRIES = 100
+_ARCHIVES = "*.tar.gz"
+_CLEAN_EVERY = 60.0
 _HEALTHY = Health(ok=True)
+_log = logging.getLogger(__name__)
 
 
 class LocalSettings(Model):
@@ -42,6 +48,8 @@ class LocalSettings(Model):
         "private or public for this machine's main address of that class, or any to listen on all",
     )
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="TCP port of the file server")
+    max_age: float = Field(14 * 86400.0, ge=0, description="Seconds an archive is kept; 0 is for ever")
+    max_size: int = Field(0, ge=0, description="Bytes that all archives may take; 0 is any number")
 
 
 class LocalPublisher:
@@ -53,6 +61,7 @@ class LocalPublisher:
         self._port = settings.port
         self._exact = "port" in settings.model_fields_set
         self._stack = stack
+        self._limits = (settings.max_age, settings.max_size)
         self._serving = 0
         self._opening = asyncio.Lock()
 
@@ -86,6 +95,21 @@ class LocalPublisher:
         url = f"http://{self._advertise}:{self._serving}/{name}"
         return SpecConfig(type="urlDownload", params={"URL": url})
 
+    async def clean(self) -> None:
+        """Remove archives beyond the limits, now and then; runs for ever."""
+        max_age, max_size = self._limits
+        while max_age or max_size:
+            try:
+                gone = await asyncio.to_thread(
+                    remove_expired, self._folder, _ARCHIVES, time.time(), max_age=max_age, max_size=max_size
+                )
+            except OSError as error:
+                _log.warning("old results cannot be removed: %s", error, extra={"action": "clean_up_failed"})
+            else:
+                if gone:
+                    _log.info("removed %d old results", len(gone), extra={"action": "results_removed"})
+            await asyncio.sleep(_CLEAN_EVERY)
+
     async def _open(self) -> int:
         ports = [self._port] if self._exact else range(self._port, self._port + _TRIES)
         taken: OSError | None = None
@@ -103,7 +127,8 @@ class LocalPublisher:
 async def open_local(context: PluginContext) -> AsyncIterator[LocalPublisher]:
     """Open the publisher with `LocalSettings`.
 
-    A port that is taken makes it unhealthy, not dead. What an earlier process left half-packed is removed.
+    A port that is taken makes it unhealthy, not dead. What an earlier process left half-packed is removed, and
+    archives that are beyond the limits of the settings are, as long as it is open.
     """
     settings = context.read(LocalSettings)
     folder = context.data_dir / "results"
@@ -111,7 +136,14 @@ async def open_local(context: PluginContext) -> AsyncIterator[LocalPublisher]:
     async with AsyncExitStack() as stack:
         publisher = LocalPublisher(folder, settings, stack)
         await publisher.check()
+        cleaning = asyncio.create_task(publisher.clean(), name="clean local results")
+        stack.push_async_callback(_ended, cleaning)
         yield publisher
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _prepare(folder: Path) -> None:

@@ -89,6 +89,9 @@ class ComputeSettings(Section):
     env: EnvSettings = part(EnvSettings)
     network: NetworkSettings = part(NetworkSettings)
     hold_time: Duration = key(3.0, "How long the room promised in a bid is held.", gt=0)
+    shutdown_grace: Duration = key(
+        5.0, "How long running work may go on when the node is told to stop.", ge=0
+    )
     logs: ComputeLogSettings = part(ComputeLogSettings)
 
 

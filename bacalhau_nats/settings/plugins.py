@@ -100,6 +100,12 @@ class LocalPublisherSettings(Section):
         " (private, public, loopback, linklocal, multicast, any).",
     )
     port: int = key(6001, "Port results are served on; 0 means any free one.", ge=0, le=65535)
+    max_age: Duration = key(
+        14 * 86400.0, "Age at which results are removed from the node; 0 means never.", ge=0
+    )
+    max_size: Size = key(
+        0, "Room that all results on the node may take, the oldest go first; 0 means no limit.", ge=0
+    )
 
 
 class PublisherTypes(PluginTypes):

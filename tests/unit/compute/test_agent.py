@@ -608,6 +608,17 @@ async def test_it_shuts_down_although_nothing_can_be_reported(slow_to_stop):
 
 
 @virtually
+@pytest.mark.parametrize("grace", [0, 3600])
+async def test_after_the_grace_reports_get_a_time_of_their_own(grace):
+    life = Life()
+    await life.hear(E0)
+    life.worker.slow_to_stop = 7200
+    began = life.clock.monotonic()
+    await life.agent.shut_down(grace=grace)
+    assert life.clock.monotonic() - began == pytest.approx(grace + 10)
+
+
+@virtually
 async def test_with_nothing_to_do_it_shuts_down_at_once():
     life = Life()
     began = life.clock.monotonic()
