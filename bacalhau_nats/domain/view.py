@@ -21,6 +21,7 @@ from bacalhau_nats.domain.jobview import ExecutionView, JobView
 from bacalhau_nats.domain.node import Approval, Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.spec import JobSpec
 
+_PURGED_AT_MOST = 2000  # jobs whose tombstone was seen, in case whoever put it dies over the rest
 _PART = 500  # entries of a list that are looked at before the place is found again
 
 
@@ -73,6 +74,7 @@ class View:
     nodes: dict[NodeID, NodeView] = field(default_factory=dict)
     aliases: dict[JobID, tuple[Alias, int]] = field(default_factory=dict)  # by the id that the name occupies
     unfinished: dict[JobID, JobView] = field(default_factory=dict)
+    purged: dict[JobID, tuple[int, Archived]] = field(default_factory=dict)  # the last ones, with when
     _archived: dict[JobID, Archived] = field(default_factory=dict)
     _by_creation: list[tuple[int, JobID]] = field(default_factory=list)
     _ids: IdIndex = field(default_factory=IdIndex)
@@ -149,7 +151,10 @@ class View:
             if job is None:
                 return
             self.unfinished.pop(job.id, None)
-            self._archived.pop(job.id, None)
+            old = self._archived.pop(job.id, None)
+            self.purged[job.id] = fact.time, old or archive(job)
+            if len(self.purged) > _PURGED_AT_MOST:
+                del self.purged[next(iter(self.purged))]
             self._ids.discard(job.id)
             at = bisect_left(self._by_creation, (job.created, job.id))
             if self._by_creation[at : at + 1] == [(job.created, job.id)]:
@@ -166,6 +171,7 @@ class View:
         self.seq = 0
         for held in (self.nodes, self.aliases, self.unfinished, self._archived, self._by_name, self._by_node):
             held.clear()
+        self.purged.clear()
         self._by_creation.clear()
         self._ids.clear()
         self._settled.clear()

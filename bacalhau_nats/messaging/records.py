@@ -107,19 +107,19 @@ class JetRecords:
         return seq
 
     async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
-        """Remove everything of a job but its spec: conclusions, executions and logs.
+        """Remove everything of a job but its spec: executions and logs, then its conclusions.
 
-        What may lie under the spec's tombstone goes first: it would come up when that is forgotten, and a
-        spec without its conclusion would be run again.
+        As long as a conclusion lies, something may be left. What may lie under the spec's tombstone goes first:
+        it would come up when that is forgotten, and a spec without its conclusion would be run again.
         """
         cell = self._bus.cell
         name = cell.name
         under = {"filter": cell.of_key(spec_key(job)), "keep": 1}
         await jsapi.call(self._bus, f"STREAM.PURGE.{cell.stream(STATE)}", under)
-        state = [s.any(cell=name, job=job) for s in (CONCLUSION, WAITING)]
+        wanted = [(LOGS, LOG.any(cell=name, job=job))]
         for execution in executions:
-            state += [s.any(cell=name, execution=execution) for s in (DESIRED, OBSERVED)]
-        wanted = [(STATE, subject) for subject in state] + [(LOGS, LOG.any(cell=name, job=job))]
+            wanted += [(STATE, s.any(cell=name, execution=execution)) for s in (DESIRED, OBSERVED)]
+        wanted += [(STATE, s.any(cell=name, job=job)) for s in (WAITING, CONCLUSION)]
         for stream, subject in wanted:
             await self._purge(stream, {"filter": subject})
 

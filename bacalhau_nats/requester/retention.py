@@ -1,11 +1,12 @@
 """Finished jobs leave after a while, and what belonged to them.
 
 A purge is a fact: first a tombstone replaces the spec (compare-and-set, so a job that was updated stays),
-and every view drops the job; then its other records, its results and its logs are removed. A requester
-that hears no answer looks again in its next pass. One that dies in between leaves records of a job that
-nobody knows; a requester that starts finds them (`View.unfinished` holds them, without a spec) and removes
-them once the tombstone is forgotten. Large inline content is removed when no job names it
-any more.
+and every view drops the job; then its other records, its results and its logs are removed, its conclusion
+last. A requester that hears no answer looks again in its next pass. When one dies in between, the others see a
+tombstone and, a while later, still a conclusion: they remove the rest. So does one that starts: it finds
+records of a job that nobody knows (`View.unfinished` holds them, without a spec). Both happen while the
+tombstone lies, however short jobs are kept: the name cannot come back to the old records. Large inline content
+is removed when no job names it any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bacalhau_nats.domain.facts import Key, spec_key
+from bacalhau_nats.domain.facts import Fact, Key, conclusion_key, spec_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.job import TERMINAL
 from bacalhau_nats.domain.jobview import JobView
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 _SECOND = 1_000_000_000
 _REMEMBER = 3600.0
 """Seconds a tombstone lies: a name that is used again within it gets a new id."""
+_ORPHANED = _REMEMBER / 2
+"""Seconds after which records without a spec are removed: well before their tombstone is forgotten."""
+_IN_HAND = 60.0
+"""Seconds in which whoever has put a tombstone removes the rest."""
 _YOUNG = 3600.0
 """Seconds a blob is left alone: the job that names it may not be stored yet."""
 _LONGEST_PAUSE = 600.0
@@ -43,7 +48,11 @@ class Purger(Protocol):
         ...
 
     async def purge_rest(self, job: JobID, executions: Iterable[ExecutionID]) -> None:
-        """Remove everything of a job but its spec: conclusions, executions, logs."""
+        """Remove everything of a job but its spec: executions and logs, conclusions last."""
+        ...
+
+    async def get(self, key: Key) -> Fact | None:
+        """Read what lies under a key."""
         ...
 
 
@@ -97,6 +106,7 @@ class Retention:
             purged += gone
             if not gone:
                 break  # what is left changes meanwhile, or another requester is at it
+        await self._finish_others()
         for orphan in [j for j in self.view.unfinished.values() if not j.known and self._old(j)]:
             await self._purge_rest(orphan)
             self.view.unfinished.pop(orphan.id, None)
@@ -118,7 +128,20 @@ class Retention:
         return overdue
 
     def _old(self, job: JobView) -> bool:
-        return job.modified <= (self.clock.now() - _REMEMBER) * _SECOND
+        return job.modified <= (self.clock.now() - _ORPHANED) * _SECOND
+
+    async def _finish_others(self) -> None:
+        """Remove the rest of jobs whose purge was begun and not finished: their conclusion is still there."""
+        now = self.clock.now()
+        for job_id, (at, archived) in list(self.view.purged.items()):
+            age = now - at / _SECOND
+            if age < _IN_HAND:
+                continue
+            if age < _ORPHANED and self.view.job(job_id) is None:
+                job = archived.unfold()
+                if await self.records.get(conclusion_key(job_id, job.spec.version)) is not None:
+                    await self._purge_rest(job)
+            self.view.purged.pop(job_id, None)
 
     async def _purge(self, job_id: JobID) -> bool:
         job = self.view.job(job_id)
@@ -141,6 +164,7 @@ class Retention:
                 await self.results.delete(str(result.param("Key", "")))
         await self.records.purge_rest(job.id, job.executions)
         del self._begun[job.id]
+        self.view.purged.pop(job.id, None)
 
     async def _sweep_blobs(self) -> None:
         old = {name for name, age in (await self.blobs.ages()).items() if age > _YOUNG}

@@ -699,6 +699,18 @@ async def test_rule_11_all_views_drop_a_purged_job_whoever_dies_over_it(where, r
 
 
 @rule
+async def test_rule_11_what_a_purge_left_is_removed_by_others_before_the_name_can_come_back():
+    world = await a_world(2, keep=1)
+    world.dies_in_rest = True
+    await world.submit(a_job(world))
+    await world.until(5, is_(JobState.COMPLETED))
+    await world.until(60, lambda v: v.job("j-1") is None)
+    assert Kind.CONCLUSION in records_of(world, "j-1")
+    await asyncio.sleep(1500)
+    assert records_of(world, "j-1") == {Kind.SPEC}, "its tombstone lies for an hour"
+
+
+@rule
 async def test_rule_11_a_purge_whose_answer_was_lost_is_finished():
     world = await a_world(requesters=1, keep=20)
     world.fate = Once(Fate.UNANSWERED, lambda r: r is None)  # type: ignore[method-assign]

@@ -188,3 +188,28 @@ async def test_the_stream_says_how_far_it_is_and_when_it_was_made(bus: Bus):
     after = await stream_state(bus)
     assert (before.last_seq, after.last_seq) == (0, 1)
     assert before.created == after.created
+
+
+async def test_the_rest_of_a_purge_that_breaks_off_anywhere_keeps_the_conclusion(bus: Bus, monkeypatch):
+    """It is the sign that something is left; a purge that is done again removes all."""
+    records = JetRecords(bus)
+    purge, left = records._purge, 0
+
+    async def breaks(stream, what):
+        nonlocal left
+        if left == 0:
+            raise Unavailable("died")
+        left -= 1
+        await purge(stream, what)
+
+    monkeypatch.setattr(records, "_purge", breaks)
+    key = conclusion_key(JobID("j"), 1)
+    await records.create(key, Conclusion(job_id=JobID("j"), state=JobState.COMPLETED))
+    for calls in range(5):
+        left = calls
+        with pytest.raises(Unavailable, match="died"):
+            await records.purge_rest(JobID("j"), [ExecutionID("e-j")])
+        assert await records.get(key) is not None, calls
+    left = 5
+    await records.purge_rest(JobID("j"), [ExecutionID("e-j")])
+    assert await records.get(key) is None

@@ -295,3 +295,16 @@ def test_what_a_fact_changed_is_told():
     story.stream.listeners[:] = [lambda fact: changed.append(story.view.apply(fact))]
     story.tell(a_job(), Waiting(job_id=JobID("j-1")), Alias(namespace="a", name="b"))
     assert changed == [story.view.unfinished[JobID("j-1")]] * 2 + [None]
+
+
+def test_a_purged_job_is_remembered_until_too_many_others_were(monkeypatch):
+    monkeypatch.setattr("bacalhau_nats.domain.view._PURGED_AT_MOST", 2)
+    story = Story()
+    for job_id in ("j-1", "j-2", "j-3"):
+        story.tell(a_job(job_id), Conclusion(job_id=JobID(job_id), state=JobState.COMPLETED))
+        story.purge(job_id)
+    assert list(story.view.purged) == ["j-2", "j-3"]
+    _, held = story.view.purged["j-3"]
+    assert held.unfold().state is JobState.COMPLETED
+    story.view.clear()
+    assert story.view.purged == {}

@@ -48,6 +48,10 @@ class House:
 
     async def purge_rest(self, job, executions):
         self.rest.append((job, sorted(executions)))
+        self.story.stream.purge_rest(job, executions)
+
+    async def get(self, key):
+        return self.story.stream.last.get(key)
 
     def finished(self, job_id="j-1", **changes):
         spec = a_job(job_id, **changes).but(created=int(self.story.now * 1e9))
@@ -130,7 +134,48 @@ async def test_jobs_are_kept_for_ever_where_that_is_set():
     assert await house.retention.once() == 0
 
 
-@pytest.mark.parametrize(("told", "removed"), [(NOW - 2 * HOUR, True), (NOW - 60, False)])
+@virtually
+async def test_what_a_dead_requester_left_of_a_purge_is_removed_by_one_that_saw_its_tombstone():
+    house = House()
+    desired = house.finished()
+    house.story.now = NOW
+    house.story.purge("j-1")  # and its writer dies
+    await house.retention.once()
+    assert house.rest == [], "it may still be at it"
+    await asyncio.sleep(120)
+    await house.retention.once()
+    assert house.rest == [("j-1", [desired.execution_id])]
+    assert house.results.held == {}
+    await house.retention.once()
+    assert len(house.rest) == 1
+
+
+@virtually
+async def test_a_purge_that_another_finished_is_left_alone():
+    house = House()
+    desired = house.finished()
+    house.story.now = NOW
+    house.story.purge("j-1")
+    house.story.stream.purge_rest(JobID("j-1"), [desired.execution_id])
+    await asyncio.sleep(120)
+    await house.retention.once()
+    assert (house.rest, house.story.view.purged) == ([], {})
+
+
+@virtually
+async def test_a_requester_that_slept_touches_no_records_of_an_id_that_may_be_used_again():
+    house = House()
+    house.finished()
+    house.story.now = NOW
+    house.story.purge("j-1")
+    await asyncio.sleep(HOUR / 2)
+    await house.retention.once()
+    assert (house.rest, house.story.view.purged) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("told", "removed"), [(NOW - 2 * HOUR, True), (NOW - HOUR / 2, True), (NOW - 60, False)]
+)
 @virtually
 async def test_records_whose_job_is_gone_are_removed_when_they_are_old(told, removed):
     house = House(now=told)
