@@ -6,10 +6,13 @@ import asyncio
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_SIGNALS_EVERY = 1.0  # seconds
 
 
 class _End:
@@ -37,6 +40,9 @@ class LoopThread:
             raise
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
+            while not future.done():
+                # A signal that another thread took is only seen when this one wakes up.
+                wait((future,), timeout=_SIGNALS_EVERY)
             return future.result()
         except BaseException:
             future.cancel()

@@ -228,7 +228,7 @@ class Desk:
     def _node_changed(self, node_id: NodeID) -> None:
         """A node came, went or changed: jobs that run there, wait for one, or run everywhere are due."""
         self.line.reconsider(node_id)
-        for job_id in due_with_node(node_id, self._view, self.line, able(self.nodes_now())):
+        for job_id in due_with_node(node_id, self._view, self.line, lambda: able(self.nodes_now())):
             self._nudge(job_id, 0, "node")
         self._wake(node_id)
 

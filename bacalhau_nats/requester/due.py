@@ -47,15 +47,18 @@ def _who(writer: str, me: NodeID) -> Due:
     return Due.NOW if writer == me else Due.SOON
 
 
-def due_with_node(node_id: NodeID, view: View, line: WaitingLine, able: AbstractSet[NodeID]) -> list[JobID]:
-    """List the jobs to look at because a node came, went or changed; ``able`` are those that take work now.
+def due_with_node(
+    node_id: NodeID, view: View, line: WaitingLine, able: Callable[[], AbstractSet[NodeID]]
+) -> list[JobID]:
+    """List the jobs to look at because a node came, went or changed; ``able`` tells which take work now.
 
     They run on it, run everywhere, or wait for any node that could run them; and when it takes no more work,
-    those that waited for room on it and have no other hope.
+    those that waited for room on it and have no other hope. ``able`` looks at every node, so it is only asked
+    when somebody waits.
     """
     jobs = {e.desired.job_id for e in view.wanted_of(node_id)}
     jobs |= {w.job_id for w in line.everybody() if w.missing == 0}
     jobs |= {j.id for j in view.unfinished.values() if j.known and j.spec.type.everywhere and not j.over}
-    if node_id not in able:
-        jobs |= line.hopeless(able)
+    if len(line) and node_id not in (left := able()):
+        jobs |= line.hopeless(left)
     return sorted(jobs)

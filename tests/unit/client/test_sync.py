@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import os
 import signal
 import sys
 import threading
@@ -103,7 +102,7 @@ def test_an_interrupted_call_is_cancelled_and_the_client_goes_on() -> None:
         started.wait(5)
         while not waits():  # a Ctrl-C elsewhere is not this test's
             threading.Event().wait(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
 
     main = threading.get_ident()
 
