@@ -119,7 +119,7 @@ def _job(engine: Wire, modules: list[Wire], wishes: Wishes) -> Job:
         raise WrongArgument(f"there is no target {target!r}", hint="write any or all")
     if target == "all" and count > 1:
         raise WrongArgument(
-            "a count makes no sense with target all", hint="such a job runs once on each node"
+            "count makes no sense with target all", hint="such a job runs once on each node", argument="count"
         )
     job = {
         "ID": "",
@@ -189,7 +189,9 @@ def constraints(text: str) -> list[Wire] | None:
     try:
         wire: list[dict[str, Any]] = [one.model_dump(mode="json", by_alias=True) for one in parse(text)]
     except InvalidSpec as error:
-        raise WrongArgument(f"constraints: {error.message}", hint=error.hint) from error
+        raise WrongArgument(
+            f"constraints: {error.message}", hint=error.hint, argument="constraints"
+        ) from error
     for requirement in wire:
         requirement["Values"] = sorted(requirement["Values"]) or None
     return sorted(wire, key=lambda requirement: str(requirement["Key"]))

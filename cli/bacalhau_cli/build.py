@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from bacalhau_nats.client import build, shorthand
 from bacalhau_nats.client.build import NO_STATE, Wishes
 from bacalhau_nats.client.shorthand import Wire
+from bacalhau_nats.errors import WrongArgument
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Job
@@ -21,20 +23,35 @@ _AS_GIVEN = (
 def docker_job(image: str, command: Sequence[str], flags: Mapping[str, Any]) -> Job:
     """Build the job of ``docker run IMAGE [COMMAND…]``. Raises WrongArgument."""
     entrypoint = shorthand.split(flags["entrypoint"])
-    return build.docker_job(image, command, entrypoint=entrypoint, workdir=flags["workdir"], **_wishes(flags))
+    with _flags_named():
+        return build.docker_job(
+            image, command, entrypoint=entrypoint, workdir=flags["workdir"], **_wishes(flags)
+        )
 
 
 def wasm_job(module: str, arguments: Sequence[str], flags: Mapping[str, Any]) -> Job:
     """Build the job of ``wasm run MODULE [ARG…]``; local modules are read. Raises WrongArgument."""
     imports = shorthand.split(flags["import_modules"])
-    return build.wasm_job(
-        module, arguments, imports=imports, entry_point=flags["entry_point"], **_wishes(flags)
-    )
+    with _flags_named():
+        return build.wasm_job(
+            module, arguments, imports=imports, entry_point=flags["entry_point"], **_wishes(flags)
+        )
 
 
 def document(job: Job) -> Wire:
     """Give the job as somebody would write it in a file for ``job run``."""
     return {key: value for key, value in job.items() if value and key not in NO_STATE}
+
+
+@contextmanager
+def _flags_named() -> Iterator[None]:
+    """Call an argument by its flag where a message begins with it."""
+    try:
+        yield
+    except WrongArgument as error:
+        if "argument" not in error.details:
+            raise
+        raise WrongArgument(f"--{error.message}", hint=error.hint) from error
 
 
 def _wishes(flags: Mapping[str, Any]) -> Wishes:
