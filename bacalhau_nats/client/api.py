@@ -202,9 +202,8 @@ class Api:
 
     async def versions(self, job: str, *, namespace: str = "") -> Page[Job]:
         """List every version of a job, first to last."""
-        return page_of(
-            await self._http.json("GET", job_path(job, "/versions"), query={"namespace": namespace})
-        )
+        query = {"namespace": namespace}
+        return page_of(await self._http.json("GET", job_path(job, "/versions"), query=query))
 
     async def results(self, job: str, *, namespace: str = "") -> list[SpecConfig]:
         """Say where the results of a job's completed executions are."""

@@ -189,6 +189,7 @@ class SyncClient(_Face[Client]):
     download = _call(Client.download)
     nodes = _call(Client.nodes)
     node = _call(Client.node)
+    decide = _call(Client.decide)
     alive = _call(Client.alive)
     agent_version = _call(Client.agent_version)
     agent_node = _call(Client.agent_node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bacalhau_nats.domain.ids import NodeID
-from bacalhau_nats.domain.node import Approval, NodeRole
+from bacalhau_nats.domain.node import Approval, NodeRole, Scheduling
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import NodeNow
 from bacalhau_nats.domain.view import View
@@ -31,5 +31,7 @@ def muster(
 def able(nodes: Mapping[NodeID, NodeNow]) -> set[NodeID]:
     """Give the nodes that take work now, of some kind at least."""
     return {
-        node_id for node_id, now in nodes.items() if now.live and now.approved and not now.report.draining
+        node_id
+        for node_id, now in nodes.items()
+        if now.live and now.approved and now.scheduling is Scheduling.OPEN and not now.report.draining
     }

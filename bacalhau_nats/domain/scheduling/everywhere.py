@@ -24,8 +24,8 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
     """Plan one step for an ops or daemon job that is neither over nor has lost executions."""
     endless = job.spec.type.endless
     reasons = common.unsuitable(job, nodes)
-    for node_id in common.homes(job, nodes):
-        reasons.pop(node_id, None)
+    homes = common.homes(job, nodes)
+    reasons = {node_id: reason for node_id, reason in reasons.items() if node_id not in homes}
     targets = [node_id for node_id in sorted(nodes) if node_id not in reasons]
     by_node: dict[NodeID, list[ExecutionView]] = {}
     for execution in job.of_version(job.spec.version):
@@ -52,13 +52,9 @@ def reconcile_everywhere(job: JobView, nodes: Mapping[NodeID, NodeNow], now: flo
         else:
             place.append(_placement(job, node_id, attempts))
     busy = busy or any(not e.terminal for n, es in by_node.items() if n not in targets for e in es)
-    if endless and gave_up and not place and not busy:
-        # It is never over by itself, as in the original: a node may come that can run it. Until then it says why.
-        reasons |= {e.node_id: common.cause_of(e, e.desired.attempt + 1) for e in gave_up}
-        return Plan(look_again=look, unsuitable=reasons, waits_for_node=True)
-    if place or busy or endless:
+    if place or busy:
         return Plan(place=tuple(place), look_again=look, unsuitable=reasons)
-    return Plan(conclude=_conclude(job, by_node, gave_up))
+    return _idle(gave_up, reasons, look) if endless else Plan(conclude=_conclude(job, by_node, gave_up))
 
 
 def _placement(job: JobView, node_id: NodeID, attempts: list[ExecutionView]) -> Placement:
@@ -77,6 +73,12 @@ def _nobody(job: JobView, nodes: Mapping[NodeID, NodeNow], reasons: Mapping[Node
     message = common.no_match(known, reasons)
     details = {"IsError": "true", "NodesAvailable": str(known)}
     return Plan(conclude=common.conclusion(job, JobState.FAILED, message, **details))
+
+
+def _idle(gave_up: list[ExecutionView], reasons: Mapping[NodeID, str], look: float | None) -> Plan:
+    """Let a daemon that runs nowhere wait: it is never over by itself, as in the original, and says why."""
+    why = {e.node_id: common.cause_of(e, e.desired.attempt + 1) for e in gave_up}
+    return Plan(look_again=look, unsuitable={**reasons, **why}, waits_for_node=bool(gave_up))
 
 
 def _conclude(
