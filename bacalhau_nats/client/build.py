@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
+from bacalhau_nats.client import modules as wasm_modules
 from bacalhau_nats.client import shorthand
 from bacalhau_nats.client.shorthand import Wire
 from bacalhau_nats.errors import InvalidSpec, WrongArgument
@@ -91,8 +92,8 @@ def wasm_job(
     **wishes: Unpack[Wishes],
 ) -> Job:
     """Build the job that calls ``entry_point`` of ``module``; local modules are read. Raises WrongArgument."""
-    entry, entry_input = shorthand.entry_module(module)
-    imported = [shorthand.import_module(text) for text in imports]
+    entry, entry_input = wasm_modules.entry_module(module)
+    imported = [wasm_modules.import_module(text) for text in imports]
     params = {
         "EntryModule": entry,
         "Entrypoint": entry_point,
@@ -154,8 +155,7 @@ def _task(engine: Wire, modules: list[Wire], wishes: Wishes) -> Wire:
         "Disk": wishes.get("disk"),
         "GPU": wishes.get("gpu"),
     }
-    # What they mean is checked by the server, as for a job file.
-    task["Resources"] = {key: str(value) for key, value in amounts.items() if value}
+    task["Resources"] = _amounts({key: str(value) for key, value in amounts.items() if value})
     timeouts = {
         "TotalTimeout": wishes.get("timeout", 0),
         "QueueTimeout": wishes.get("queue_timeout", 0),
@@ -163,6 +163,21 @@ def _task(engine: Wire, modules: list[Wire], wishes: Wishes) -> Wire:
     task["Timeouts"] = {key: value for key, value in timeouts.items() if value}
     _check(task)
     return task
+
+
+def _amounts(given: dict[str, str]) -> dict[str, str]:
+    """Check amounts such as ``500m``, ``1GiB`` and ``1``; they are sent as they are written."""
+    if given:
+        from bacalhau_nats.domain import resources  # noqa: PLC0415 - the models take 60 ms to load
+
+        try:
+            resources.parse_cpu(given.get("CPU", ""))
+            resources.parse_bytes(given.get("Memory", ""), "memory")
+            resources.parse_bytes(given.get("Disk", ""), "disk")
+            resources.parse_gpu(given.get("GPU", ""))
+        except InvalidSpec as error:
+            raise WrongArgument(error.message, hint=error.hint) from error
+    return given
 
 
 def _input(given: str | InputSource) -> Wire:

@@ -1,18 +1,18 @@
 """Read a job from a YAML or JSON file: the rules, and errors that say where.
 
 Keys are matched without regard to case and written as the API spells them. At the top a key that is not
-known is an error; further down it is a warning, since the server ignores it: either way with its line and
-the key that was perhaps meant. What the values mean is checked by the server (or ``job validate``).
+known is an error; further down it is a warning, since the server ignores it: either way with its line, its
+column and the key that was perhaps meant. An error shows the line. What the values mean is checked by the server (or ``job validate``).
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bacalhau_nats.client.jobvalues import Places, parse, snippet
 from bacalhau_nats.errors import InvalidSpec, UserError
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def read(text: str, name: str = "the job") -> JobFile:
     """Read a job; ``name`` is how errors call the file. Raises InvalidSpec with line and column."""
     if not text.strip():
         raise InvalidSpec(f"{name} is empty", hint="write a job in YAML or JSON, with Type and Tasks")
-    tree, lines = _parse(text, name)
+    tree, places = parse(text, name)
     if not isinstance(tree, dict):
         raise InvalidSpec(f"{name} is a {_kind(tree)}, not a job", hint="a job is a map with Type and Tasks")
-    reader = _Reader(name, lines)
+    reader = _Reader(name, text, places)
     return JobFile(cast("Job", reader.top(tree)), reader.warnings)
 
 
@@ -90,15 +90,13 @@ def read_file(path: Path) -> JobFile:
         raise UserError(f"{path} is not a text file: {error.reason} at byte {error.start}") from error
 
 
-Lines = dict[tuple[str | int, ...], int]
-
-
 class _Reader:
     """Spells keys and checks them, remembering warnings."""
 
-    def __init__(self, name: str, lines: Lines) -> None:
+    def __init__(self, name: str, text: str, places: Places) -> None:
         self._name = name
-        self._lines = lines
+        self._text = text
+        self._places = places
         self.warnings: list[str] = []
 
     def top(self, tree: dict[Any, Any]) -> dict[str, Any]:
@@ -106,21 +104,28 @@ class _Reader:
         for key, value in tree.items():
             known = _spelling(key, _TOP)
             if known is None:
-                raise InvalidSpec(self._unknown(key), hint=_meant(key, list(_TOP)))
+                raise self._wrong(key, self._unknown(key), _meant(key, list(_TOP)))
             if known in job:
-                raise InvalidSpec(f"{self._at((key,))}'{known}' is given twice")
+                raise self._wrong(key, f"'{known}' is given twice")
             if value is not None and not _fits(value, _TOP[known]):
-                raise InvalidSpec(
-                    f"{self._at((key,))}field: '{known}' in 'Job' is invalid type: {_kind(value)} "
-                    f"expected: {_KINDS[_TOP[known]]}"
+                raise self._wrong(
+                    key,
+                    f"field: '{known}' in 'Job' is invalid type: {_kind(value)} "
+                    f"expected: {_KINDS[_TOP[known]]}",
                 )
             job[known] = self._below(value, _SHAPE.get(known), (key,), known)
         return job
 
-    def _unknown(self, key: Any) -> str:
+    def _wrong(self, key: Any, message: str, hint: str = "") -> InvalidSpec:
+        place = self._places.get((key,))
+        shown = snippet(self._text, *place) if place else ""
+        return InvalidSpec(f"{self._at((key,))}{message}{shown}", hint=hint)
+
+    @staticmethod
+    def _unknown(key: Any) -> str:
         if str(key).lower() in _SYSTEM:
-            return f"{self._at((key,))}field: '{key}' in 'Job' is not allowed: the server sets it"
-        return f"{self._at((key,))}unknown field: '{key}' in 'Job'"
+            return f"field: '{key}' in 'Job' is not allowed: the server sets it"
+        return f"unknown field: '{key}' in 'Job'"
 
     def _below(self, value: Any, shape: Any, path: tuple[Any, ...], where: str) -> Any:
         if not isinstance(shape, dict):
@@ -148,8 +153,8 @@ class _Reader:
         return found
 
     def _at(self, path: tuple[Any, ...]) -> str:
-        line = self._lines.get(path)
-        return f"{self._name}:{line}: " if line else f"{self._name}: "
+        place = self._places.get(path)
+        return f"{self._name}:{place[0]}:{place[1]}: " if place else f"{self._name}: "
 
 
 def _spelling(key: Any, known: dict[str, Any]) -> str | None:
@@ -168,63 +173,3 @@ def _fits(value: Any, wanted: type) -> bool:
 
 def _kind(value: Any) -> str:
     return _NAMES.get(type(value), type(value).__name__)
-
-
-# --- text to values -----------------------------------------------------------------------------------
-
-
-def _parse(text: str, name: str) -> tuple[Any, Lines]:
-    """Read JSON where it is JSON, else YAML, remembering the line of each key."""
-    if text.lstrip().startswith("{"):
-        try:
-            return json.loads(text), {}
-        except ValueError:
-            pass  # a flow map of YAML looks like JSON
-    import yaml  # noqa: PLC0415 - only commands that read a file need it
-
-    loader = _loader(yaml)(text)
-    try:
-        node = loader.get_single_node()
-        lines: Lines = {}
-        if node is not None:
-            _walk(node, (), lines, name)
-            return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise InvalidSpec(f"{where}: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise InvalidSpec(f"{name}: {error}") from error
-    finally:
-        loader.dispose()
-    return None, lines
-
-
-def _loader(yaml: Any) -> Any:
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):  # type: ignore[misc]  # the base is chosen at run time
-        """Reads dates as the text they are: a job has no dates."""
-
-        yaml_implicit_resolvers = {  # noqa: RUF012 - replaces the base's own
-            first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
-            for first, found in base.yaml_implicit_resolvers.items()
-        }
-
-    return Loader
-
-
-def _walk(node: Any, path: tuple[str | int, ...], lines: Lines, name: str) -> None:
-    if node.id == "mapping":
-        for key, value in node.value:
-            here = (*path, key.value)
-            if here in lines:
-                raise InvalidSpec(
-                    f"{name}:{key.start_mark.line + 1}: {key.value!r} is given twice",
-                    hint=f"it stands in line {lines[here]} already",
-                )
-            lines[here] = key.start_mark.line + 1
-            _walk(value, here, lines, name)
-    elif node.id == "sequence":
-        for index, value in enumerate(node.value):
-            _walk(value, (*path, index), lines, name)

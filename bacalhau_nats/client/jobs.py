@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from bacalhau_nats.client import build, jobfile, shorthand
+from bacalhau_nats.client import build, jobfile, modules
 from bacalhau_nats.client.build import Wishes
 from bacalhau_nats.errors import InvalidSpec, UserError
 
@@ -63,10 +63,10 @@ def inline(content: str | bytes | Path, target: str) -> InputSource:
     from bacalhau_nats.domain.spec import InputSource  # noqa: PLC0415 - the models take 60 ms to load
 
     if isinstance(content, Path):
-        source = shorthand.inline(content)
+        source = modules.inline(content)
     else:
         data = content.encode() if isinstance(content, str) else content
-        source = shorthand.inline_bytes(data, Path(target).name)
+        source = modules.inline_bytes(data, Path(target).name)
     return InputSource.model_validate({"Source": source, "Target": target})
 
 

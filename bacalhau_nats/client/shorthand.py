@@ -1,20 +1,15 @@
 """What people write in short, as parts of a job: ``-i s3://…,opt=…``, ``-p local``, ``-o name:/path``.
 
-Pure but for one thing: a WASM module given as a local file is read and put into the job. The result is the
-wire form of the public API. Every problem is a WrongArgument that quotes what was written.
+Pure. The result is the wire form of the public API. Every problem is a WrongArgument that quotes what was written
+and says what would be right.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
-import gzip
-import io
 import re
-import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bacalhau_nats.errors import WrongArgument
@@ -22,12 +17,8 @@ from bacalhau_nats.errors import WrongArgument
 Wire = dict[str, Any]
 
 DEFAULT_TARGET = "/inputs"
-INLINE_PLAIN_LIMIT = 512
-"""Bytes up to which an inlined file is kept as it is; larger ones are packed."""
-
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _PORT = re.compile(r"^[0-9]+(/|$)")
-_ENTRY_TARGET = "main.wasm"
 _S3_OPTIONS = {
     "endpoint": "Endpoint",
     "region": "Region",
@@ -65,7 +56,7 @@ def input_source(text: str, *, target: str = DEFAULT_TARGET) -> Wire:
 def publisher(text: str) -> Wire:
     """Read ``TYPE_OR_URI[,opt=key=value…]``: ipfs, local, s3managed, nats, noop or S3. Raises WrongArgument."""
     spelled = _spell(text, "publisher", short_target=False)
-    scheme = _SCHEME.match(spelled.source)
+    scheme = SCHEME.match(spelled.source)
     kind = (scheme.group(1) if scheme else spelled.source).lower()
     if kind in ("ipfs", "local", "s3managed", "nats", "noop"):
         return {"Type": kind}
@@ -94,8 +85,8 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
     for index, part in enumerate(fields):
         key, equals, value = part.partition("=")
         name = key.strip().lower()
-        if index == 0 and (_SCHEME.match(part) or not equals):
-            source, target = _cut_target(part) if short_target else (part, "")
+        if index == 0 and (SCHEME.match(part) or not equals):
+            source, target = cut_target(part) if short_target else (part, "")
         elif not equals:
             raise WrongArgument(f"{what} {text!r}: {part!r} is not key=value")
         elif name in ("source", "src"):
@@ -117,9 +108,9 @@ def _spell(text: str, what: str, *, short_target: bool) -> _Spelled:
     return _Spelled(source.strip(), target, tuple(options))
 
 
-def _cut_target(text: str) -> tuple[str, str]:
+def cut_target(text: str) -> tuple[str, str]:
     """Split at the last ``:`` behind the scheme: ``https://host/x:/inputs/x``. One before a port is not meant."""
-    scheme = _SCHEME.match(text)
+    scheme = SCHEME.match(text)
     start = scheme.end() if scheme else 0
     head, colon, target = text[start:].rpartition(":")
     if _PORT.match(target) and scheme and scheme.group(1).lower() in ("http", "https") and "/" not in head:
@@ -128,7 +119,7 @@ def _cut_target(text: str) -> tuple[str, str]:
 
 
 def _source(spelled: _Spelled, text: str) -> Wire:
-    match = _SCHEME.match(spelled.source)
+    match = SCHEME.match(spelled.source)
     scheme = match.group(1).lower() if match else ""
     rest = spelled.source[match.end() :] if match else spelled.source
     if scheme in ("http", "https"):
@@ -148,8 +139,16 @@ def _source(spelled: _Spelled, text: str) -> Wire:
         return {"Type": "local", "Params": params}
     raise WrongArgument(
         f"input {text!r}: {f'inputs from {scheme}:// are not supported' if scheme else 'it has no scheme'}",
-        hint="use ipfs://CID, http(s)://…, s3://bucket/key or file:///path",
+        hint=_input_hint(text),
     )
+
+
+def _input_hint(text: str) -> str:
+    if text.startswith("/"):
+        return f"a folder of the node is written as file://{text}"
+    if text.startswith("data:"):
+        return "content goes into a job file, as an input source of type inline"
+    return "use ipfs://CID, http(s)://…, s3://bucket/key or file:///path"
 
 
 def _option(name: str, known: Mapping[str, str], text: str) -> str:
@@ -205,7 +204,10 @@ def environment(texts: Iterable[str]) -> dict[str, str]:
         for part in parts if all("=" in part for part in parts) else [text]:
             name, equals, value = part.partition("=")
             if not equals or not name:
-                raise WrongArgument(f"environment variable {part!r} is not NAME=value")
+                raise WrongArgument(
+                    f"environment variable {part!r} is not NAME=value",
+                    hint="NAME=env:NAME takes the node's own, where it allows that",
+                )
             found[name] = value
     return found
 
@@ -238,61 +240,3 @@ def _record(text: str) -> list[str]:
         return next(csv.reader([text]), [])
     except csv.Error as error:
         raise WrongArgument(f"{text!r} cannot be split at its commas: {error}") from error
-
-
-# --- WASM modules --------------------------------------------------------------------------------------
-
-
-def entry_module(text: str) -> tuple[str, Wire | None]:
-    """Resolve the entry module: its path in the execution, and the input that brings it (None: another one).
-
-    It is a URI as for ``--input``, a local file ``path[:target]`` which is put into the job, or else the
-    target of some ``--input``. Raises WrongArgument.
-    """
-    return _module(text, default=_ENTRY_TARGET)
-
-
-def import_module(text: str) -> tuple[str, Wire | None]:
-    """Resolve an imported module as `entry_module` does; a file or URI must carry its ``:target``."""
-    return _module(text, default="")
-
-
-def _module(text: str, *, default: str) -> tuple[str, Wire | None]:
-    if _SCHEME.match(text) or text.lower().startswith(("source=", "src=")):
-        found = input_source(text, target=default)
-    else:
-        path, target = (text, "") if Path(text).is_file() else _cut_target(text)
-        if not Path(path).is_file():
-            return text, None
-        found = {"Source": inline(Path(path)), "Alias": "", "Target": target or default}
-    if not found["Target"]:
-        raise WrongArgument(
-            f"module {text!r} does not say where it goes", hint=f"write {text}:NAME, as it is imported by"
-        )
-    return found["Target"], found
-
-
-def inline(path: Path) -> Wire:
-    """Put a file into a job: as it is up to 512 bytes, packed above. Raises WrongArgument."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WrongArgument(f"{path} cannot be read: {error.strerror}") from error
-    return inline_bytes(content, path.name)
-
-
-def inline_bytes(content: bytes, name: str) -> Wire:
-    """Put a file of this content into a job, as `inline` does."""
-    if len(content) <= INLINE_PLAIN_LIMIT:
-        kind = "application/wasm" if content[:4] == b"\0asm" else "application/octet-stream"
-        return _data_url(kind, content)
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as out, tarfile.open(fileobj=out, mode="w") as tar:
-        entry = tarfile.TarInfo(name)
-        entry.size, entry.mode = len(content), 0o644
-        tar.addfile(entry, io.BytesIO(content))
-    return _data_url("application/gzip", packed.getvalue())
-
-
-def _data_url(kind: str, content: bytes) -> Wire:
-    return {"Type": "inline", "Params": {"URL": f"data:{kind};base64,{base64.b64encode(content).decode()}"}}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_nats.client import shorthand
+from bacalhau_nats.client import build, modules, shorthand
 from bacalhau_nats.errors import WrongArgument
 
 
@@ -117,6 +117,38 @@ def test_environment_variables_may_be_joined_with_commas_and_may_hold_them() -> 
         shorthand.environment(["A"])
 
 
+@pytest.mark.parametrize(
+    ("amounts", "message", "hint"),
+    [
+        ({"cpu": "abc"}, "invalid CPU value: abc", "500m"),
+        ({"cpu": 1, "memory": "12Q"}, "invalid memory value: 12Q", "512Mb"),
+        ({"disk": "-1"}, "invalid disk value: -1", "1.5GiB"),
+        ({"gpu": "one"}, "invalid GPU value: one", "whole number"),
+    ],
+)
+def test_an_amount_that_cannot_be_read_says_what_would_be_right(
+    amounts: Any, message: str, hint: str
+) -> None:
+    with pytest.raises(WrongArgument, match=message) as caught:
+        build.docker_job("img", **amounts)
+    assert hint in caught.value.hint
+
+
+def test_amounts_are_sent_as_they_are_written() -> None:
+    job = build.docker_job("img", cpu=0.5, memory="1,000 Mb", gpu=2)
+    assert job["Tasks"][0]["Resources"] == {"CPU": "0.5", "Memory": "1,000 Mb", "GPU": "2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("/data", "file:///data"), ("data:x", "job file"), ("git://x/y", "ipfs://CID")],
+)
+def test_an_input_that_cannot_be_read_says_what_was_perhaps_meant(text: str, hint: str) -> None:
+    with pytest.raises(WrongArgument) as caught:
+        shorthand.input_source(text)
+    assert hint in caught.value.hint
+
+
 def test_networks() -> None:
     assert shorthand.network("default", ()) is None
     assert shorthand.network("HTTP", ("Example.com",)) == {"Type": "HTTP", "Domains": ["example.com"]}
@@ -131,11 +163,11 @@ def test_a_small_module_is_put_into_the_job_as_it_is_and_a_large_one_packed(tmp_
     small, large = tmp_path / "small.wasm", tmp_path / "large.wasm"
     small.write_bytes(b"\0asm" + bytes(8))
     large.write_bytes(b"\0asm" + bytes(1000))
-    target, found = shorthand.entry_module(str(small))
+    target, found = modules.entry_module(str(small))
     assert (target, found and found["Target"]) == ("main.wasm", "main.wasm")
     assert found
     assert found["Source"]["Params"]["URL"].startswith("data:application/wasm;base64,AGFzb")
-    _, found = shorthand.entry_module(f"{large}:/m/it.wasm")
+    _, found = modules.entry_module(f"{large}:/m/it.wasm")
     assert found
     kind, _, data = found["Source"]["Params"]["URL"].partition(",")
     assert kind == "data:application/gzip;base64"
@@ -148,15 +180,15 @@ def test_a_small_module_is_put_into_the_job_as_it_is_and_a_large_one_packed(tmp_
 
 
 def test_a_module_may_be_a_uri_or_the_target_of_an_input(tmp_path: Path) -> None:
-    assert shorthand.entry_module("/in/main.wasm") == ("/in/main.wasm", None)
-    target, found = shorthand.entry_module("https://h/m.wasm:/m.wasm")
+    assert modules.entry_module("/in/main.wasm") == ("/in/main.wasm", None)
+    target, found = modules.entry_module("https://h/m.wasm:/m.wasm")
     assert target == "/m.wasm"
     assert found
     assert found["Source"]["Type"] == "urlDownload"
     (tmp_path / "m.wasm").write_bytes(b"\0asm")
     with pytest.raises(WrongArgument, match="does not say where"):
-        shorthand.import_module(str(tmp_path / "m.wasm"))
-    assert shorthand.import_module(f"{tmp_path}/m.wasm:env")[0] == "env"
+        modules.import_module(str(tmp_path / "m.wasm"))
+    assert modules.import_module(f"{tmp_path}/m.wasm:env")[0] == "env"
 
 
 _word = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1)
@@ -177,6 +209,9 @@ def test_whatever_is_written_is_read_or_refused_but_never_a_crash(text: str) -> 
         shorthand.result_path,
         lambda text: shorthand.label_flags([text]),
         lambda text: shorthand.environment([text]),
+        lambda text: shorthand.network(text, [text]),
+        lambda text: build.docker_job("img", cpu=text, memory=text, disk=text, gpu=text),
+        build.constraints,
     ):
         with suppress(WrongArgument):
             read(text)
