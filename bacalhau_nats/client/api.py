@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from bacalhau_nats import __version__
 from bacalhau_nats.client import logs, watch
-from bacalhau_nats.client.logs import LogLine
+from bacalhau_nats.client.logs import LogLine, LogQuery
 from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
 from bacalhau_nats.client.transport import BrokenOff, Transport
 from bacalhau_nats.client.wire import (
@@ -205,33 +205,19 @@ class Api:
         query = {"namespace": namespace}
         return page_of(await self._http.json("GET", job_path(job, "/versions"), query=query))
 
+    async def explain(self, job: str, *, version: int = 0, namespace: str = "") -> dict[str, Any]:
+        """Ask of each node why it did or did not get the job; a public server does not know."""
+        query = {"job_version": version, "namespace": namespace}
+        return await self._http.json("GET", job_path(job, "/explain"), query=query)
+
     async def results(self, job: str, *, namespace: str = "") -> list[SpecConfig]:
         """Say where the results of a job's completed executions are."""
         found = await self._http.json("GET", job_path(job, "/results"), query={"namespace": namespace})
         return list(found.get("Items") or [])
 
-    def logs(
-        self,
-        job: str,
-        *,
-        execution_id: str = "",
-        follow: bool = False,
-        tail: bool = False,
-        version: int = 0,
-        namespace: str = "",
-    ) -> AsyncIterator[LogLine]:
-        """Read what an execution printed (the newest, unless one is named), piece by piece.
-
-        ``follow`` goes on until it ends; ``tail`` leaves out what was printed before.
-        """
-        query = {
-            "execution_id": execution_id,
-            "follow": "true" if follow else "",
-            "tail": "true" if tail else "",
-            "job_version": str(version or ""),
-            "namespace": namespace,
-        }
-        return logs.read(self._http, job_path(job, "/logs"), query)
+    def logs(self, job: str, **asked: Unpack[LogQuery]) -> AsyncGenerator[LogLine, None]:
+        """Read what an execution printed (the newest, unless one is named), piece by piece; see `LogQuery`."""
+        return logs.read(self._http, job_path(job, "/logs"), asked)
 
     async def download(
         self,

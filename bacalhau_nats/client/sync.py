@@ -184,6 +184,7 @@ class SyncClient(_Face[Client]):
     history = _call(Client.history)
     follow = _each(Client.follow)
     versions = _call(Client.versions)
+    explain = _call(Client.explain)
     logs = _each(Client.logs)
     results = _call(Client.results)
     download = _call(Client.download)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
+from bacalhau_nats.domain.explain import Answer
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, is_full
 from bacalhau_nats.domain.intake import JobDefaults
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.node import BuildInfo, Heartbeat, NodeReport
 from bacalhau_nats.domain.view import View
 from bacalhau_nats.gateway import refusals
-from bacalhau_nats.messages import LogChunk
-from bacalhau_nats.ports import Blobs, Records
+from bacalhau_nats.ports import Blobs, LogEntry, LogStart, Records
 
 DEFAULT_NAMESPACE = "default"
 _EVALUATIONS = UUID("2f0c31c1-9d19-5c0b-8c6a-f3c3b4f0a7d2")
@@ -65,9 +65,13 @@ class Logs(Protocol):
     """Reads the output of executions from the log stream."""
 
     def __call__(
-        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
-    ) -> AsyncGenerator[LogChunk]:
-        """Give all stored chunks in order; with ``follow`` go on until every execution's output ends."""
+        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool, start: LogStart
+    ) -> AsyncGenerator[LogEntry]:
+        """Give the chunks stored from ``start`` on, in order; with ``follow`` go on until they have ended.
+
+        No execution named stands for all of the job, those to come too. Raises UserError for a start behind
+        the end.
+        """
         ...
 
 
@@ -79,9 +83,18 @@ async def _at_once(_job: JobID, _holds: Callable[[JobView | None], bool]) -> Non
     """Wait for nothing: the view of this gateway is always up to date."""
 
 
+Answers = Callable[[Sequence[ExecutionID]], Awaitable[list[Answer]]]
+"""Gives what nodes last answered when they were asked about executions, as far as it is kept."""
+
+
+async def _nothing_kept(_executions: Sequence[ExecutionID]) -> list[Answer]:
+    """Know of no answers."""
+    return []
+
+
 @dataclass(slots=True)
 class Gateway:
-    """The collaborators of the use cases in `submit`, `nodes` and `queries`.
+    """The collaborators of the use cases in `submit`, `nodes`, `queries` and `explain`.
 
     ``nudge`` asks any requester to look at a job. ``view_reached`` returns once the view has applied a
     sequence. ``presence`` says what is heard of a node. ``now`` is unix nanoseconds.
@@ -101,6 +114,7 @@ class Gateway:
     config: Callable[[], Mapping[str, Any]] = dict
     debug: Callable[[], Mapping[str, Any]] = dict
     until: Until = _at_once
+    answers: Answers = _nothing_kept
     last_write: int = 0
 
     def wrote(self, seq: int) -> None:

@@ -6,24 +6,27 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.errors import UserError
 from bacalhau_nats.gateway.core import Gateway, GatewaySettings, Identity
 from bacalhau_nats.gateway.http.app import create_app
 from bacalhau_nats.gateway.listener import Listener
 from bacalhau_nats.gateway.presence import RosterPresence
-from bacalhau_nats.messages import LogChunk, NodeStatus
+from bacalhau_nats.messages import NodeStatus
+from bacalhau_nats.messaging.bids import read_answers
 from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import Bus
-from bacalhau_nats.messaging.logs import read_logs
+from bacalhau_nats.messaging.logs import newest_seq, read_entries
 from bacalhau_nats.messaging.nudges import Nudges
 from bacalhau_nats.messaging.outlook import Outlook
 from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.services import Endpoint
 from bacalhau_nats.messaging.subjects import GATEWAY_STATUS
-from bacalhau_nats.ports import Clock
+from bacalhau_nats.ports import Clock, LogEntry, LogStart
 
 _VIEW_PATIENCE = 5.0
 
@@ -71,6 +74,7 @@ class GatewayService:
             presence=RosterPresence(outlook.roster, clock),
             logs=self.logs,
             until=outlook.until,
+            answers=partial(read_answers, bus),
             now=lambda: int(clock.now() * 1e9),
             config=settings.config,
             debug=settings.debug,
@@ -95,17 +99,21 @@ class GatewayService:
             await self._listener.serve(create_app(self.gateway), stop, self.ready)
 
     async def logs(
-        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
-    ) -> AsyncGenerator[LogChunk]:
-        """Read the output of executions; with ``follow`` until all of them have ended."""
+        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool, start: LogStart
+    ) -> AsyncGenerator[LogEntry]:
+        """Read the output of executions; with ``follow`` until all of them have ended, or the whole job has."""
+        if start.seq and not start.positions:
+            newest = await newest_seq(self._bulk)
+            if start.seq > newest + 1:
+                raise UserError(f"there is no output from sequence {start.seq} on: the newest has {newest}")
         wanted = frozenset(execution_ids)
         one = execution_ids[0] if len(wanted) == 1 else None
         async with self._ending(job_id, wanted, follow=follow) as ended:
-            chunks = read_logs(self._bulk, job_id, one, follow=follow, ended=ended)
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    if not wanted or chunk.execution_id in wanted:
-                        yield chunk
+            entries = read_entries(self._bulk, job_id, one, follow=follow, ended=ended, start=start)
+            async with aclosing(entries):
+                async for entry in entries:
+                    if not wanted or entry.chunk.execution_id in wanted:
+                        yield entry
 
     @asynccontextmanager
     async def _ending(
@@ -117,6 +125,8 @@ class GatewayService:
         def over(job: JobView | None) -> bool:
             if job is None:
                 return True
+            if not wanted and not job.over:
+                return False
             return all(e.terminal for e in job.executions.values() if not wanted or e.id in wanted)
 
         async def watch() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import nats.errors
@@ -26,8 +26,10 @@ from bacalhau_nats.messaging.log_chunks import data_of, without_head
 from bacalhau_nats.messaging.stored import patiently
 from bacalhau_nats.messaging.subjects import LOG
 from bacalhau_nats.messaging.topology import LOGS
+from bacalhau_nats.ports import LogEntry, LogStart
 
 OUTPUT = ("stdout", "stderr")
+FROM_THE_BEGINNING = LogStart()
 _BATCH, _BATCH_BYTES = 256, 4 * 1024 * 1024
 _HEARD_BYTES = (
     4 * 1024 * 1024
@@ -54,27 +56,50 @@ async def read_logs(
     stored has been given. Survives reconnects and restarts of the server; raises Unavailable when the bus stays
     away for 30 seconds. Use ``contextlib.aclosing`` when leaving early, so that the subscription ends then.
     """
-    reading = _Reading(bus, job, execution, streams)
+    entries = read_entries(bus, job, execution, follow=follow, ended=ended, streams=streams, tail=tail)
+    async with aclosing(entries):
+        async for _, chunk in entries:
+            yield chunk
+
+
+async def read_entries(
+    bus: Bus,
+    job: str,
+    execution: str | None = None,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    ended: asyncio.Event | None = None,
+    streams: Sequence[str] = OUTPUT,
+    start: LogStart = FROM_THE_BEGINNING,
+) -> AsyncGenerator[LogEntry, None]:
+    """Give the same with the sequence of each chunk, from ``start`` on."""
+    reading = _Reading(bus, job, execution, streams, start)
     try:
         if follow:
             await reading.listen()
         if tail is None:
-            async for chunk in reading.stored():
-                yield chunk
+            async for entry in reading.stored():
+                yield entry
         else:
-            for chunk in _last_lines([chunk async for chunk in reading.stored()], tail):
-                yield chunk
+            for chunk in _last_lines([chunk async for _, chunk in reading.stored()], tail):
+                yield LogEntry(0, chunk)
         while follow:
             over = ended is not None and ended.is_set()
-            async for chunk in reading.heard():
-                yield chunk
+            async for entry in reading.heard():
+                yield entry
             if over:
-                async for chunk in reading.rest():
-                    yield chunk
+                async for entry in reading.rest():
+                    yield entry
                 return
             await reading.wait(ended)
     finally:
         await reading.close()
+
+
+async def newest_seq(bus: Bus) -> int:
+    """Give the sequence of the newest chunk of any job; 0 when there is none."""
+    return await stored.last_seq(bus, bus.cell.stream(LOGS), LOG.any(cell=bus.cell.name))
 
 
 async def last_offsets(bus: Bus, job: str, execution: str) -> dict[str, int]:
@@ -86,13 +111,21 @@ async def last_offsets(bus: Bus, job: str, execution: str) -> dict[str, int]:
 class _Reading:
     """One iteration of `read_logs`: what has been given, and what has been heard and not given yet."""
 
-    def __init__(self, bus: Bus, job: str, execution: str | None, streams: Sequence[str]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        job: str,
+        execution: str | None,
+        streams: Sequence[str],
+        start: LogStart = FROM_THE_BEGINNING,
+    ) -> None:
         tokens = {"job": job} if execution is None else {"job": job, "execution": execution}
         self._bus = bus
         self._subject = LOG.any(cell=bus.cell.name, **tokens)
         self._streams = frozenset(streams)
         self._seq = 0  # of the stream: everything up to here has been given
-        self._next: dict[tuple[str, str], int] = {}
+        self._start = start
+        self._next: dict[tuple[str, str], int] = dict(start.positions)
         self._heard: deque[tuple[LogChunk, int]] = deque()  # with its size as a message
         self._heard_bytes = 0
         self._behind = False
@@ -142,13 +175,13 @@ class _Reading:
             for waiting in waits:
                 waiting.cancel()
 
-    async def heard(self) -> AsyncIterator[LogChunk]:
+    async def heard(self) -> AsyncIterator[LogEntry]:
         """Give what was heard, and what was missed in between."""
         self._news.clear()
         if self._behind:
             self._behind = False
-            async for chunk in self.stored():
-                yield chunk
+            async for entry in self.stored():
+                yield entry
         while self._heard:
             chunk, size = self._heard.popleft()
             self._heard_bytes -= size
@@ -159,10 +192,10 @@ class _Reading:
                     yield missed
                 await asyncio.sleep(0.01)
             fresh = self._fresh(chunk)
-            if fresh is not None:
-                yield fresh
+            if fresh is not None and fresh.time >= self._start.since:
+                yield LogEntry(0, fresh)
 
-    async def rest(self) -> AsyncIterator[LogChunk]:
+    async def rest(self) -> AsyncIterator[LogEntry]:
         """Give what is stored and was not heard; reads nothing again when there is no such thing."""
         last = await patiently(lambda: _last_chunks(self._bus, self._subject), _PATIENCE)
         if last is not None and await patiently(self._last_seq, _PATIENCE) <= max(
@@ -175,18 +208,21 @@ class _Reading:
                 if chunk.stream in self._streams
             ):
                 return
-        async for chunk in self.stored():
-            yield chunk
+        async for entry in self.stored():
+            yield entry
 
-    async def stored(self) -> AsyncIterator[LogChunk]:
-        """Give what is stored and has not been given yet, up to what the leader has now."""
+    async def stored(self) -> AsyncIterator[LogEntry]:
+        """Give what is stored and has not been given yet, up to what the leader has now.
+
+        What stands before the start counts as given, so that it is not given when it is heard either.
+        """
         target = await patiently(self._last_seq, _PATIENCE)
         while self._seq < target:
             for seq, chunk in await patiently(lambda: self._batch(target), _PATIENCE):
                 self._seq = seq
                 fresh = self._fresh(chunk) if chunk is not None else None
-                if fresh is not None:
-                    yield fresh
+                if fresh is not None and seq >= self._start.seq and fresh.time >= self._start.since:
+                    yield LogEntry(seq, fresh)
 
     def _fresh(self, chunk: LogChunk) -> LogChunk | None:
         """Give the part of a chunk that is new, and count it as given."""

@@ -7,7 +7,7 @@ noticed by it, and a writer that comes back goes on where the stored row ends.
 
 from __future__ import annotations
 
-from bacalhau_nats.messaging.log_reader import last_offsets, read_logs
+from bacalhau_nats.messaging.log_reader import last_offsets, newest_seq, read_entries, read_logs
 from bacalhau_nats.messaging.log_writer import LogWriter
 
-__all__ = ["LogWriter", "last_offsets", "read_logs"]
+__all__ = ["LogWriter", "last_offsets", "newest_seq", "read_entries", "read_logs"]

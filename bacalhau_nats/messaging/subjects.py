@@ -157,7 +157,7 @@ BID = Subject(
     "bacalhau.{cell}.bid.{requester}.{execution}.{node}",
     "answer",
     "that node",
-    "that requester",
+    "that requester; gateway, to explain",
     "yes, held for you; or no, because",
     "Bid, Decline",
 )
@@ -271,7 +271,7 @@ class Cell(NamedTuple):
         return Key(kind, decode(tokens[1]), decode(tokens[3]) if len(tokens) > 3 else "")  # noqa: PLR2004
 
     def stream(self, name: str) -> str:
-        """Give the name of one of this cell's streams: STATE, NUDGES or LOGS."""
+        """Give the name of one of this cell's streams: STATE, NUDGES, LOGS or BIDS."""
         return f"BACALHAU_{encode(self.name).replace('%', '_')}_{name}"
 
     def bucket(self, name: str) -> str:

@@ -7,6 +7,8 @@ STATE    facts     on disk, whole history; refuses when full (it must not forget
                    has accepted, so that followers never hear a refused write
 NUDGES   nudges    in memory, a work queue with one pending nudge per job: publishing again replaces it
 LOGS     output    on disk, bounded by age and size, forgets the oldest
+BIDS     answers   in memory, the last one of a node about an execution, bounded by age, size and number:
+                   nobody waits for it and nothing depends on it; it is read to explain a job
 =======  ========  ==================================================================================
 
 Two processes may call `ensure` at once: creating a stream that is there with the same configuration is no
@@ -32,17 +34,18 @@ from nats.js.api import (
 from bacalhau_nats.errors import BusTimeout, InvalidSettings, StorageFull
 from bacalhau_nats.messaging import jsapi
 from bacalhau_nats.messaging.bus import Bus
-from bacalhau_nats.messaging.subjects import EVALUATE, FACT, LOG, ROOT, Cell, encode
+from bacalhau_nats.messaging.subjects import BID, EVALUATE, FACT, LOG, ROOT, Cell, encode
 
 log = logging.getLogger(__name__)
 
-STATE, NUDGES, LOGS = "STATE", "NUDGES", "LOGS"
+STATE, NUDGES, LOGS, BIDS = "STATE", "NUDGES", "LOGS", "BIDS"
 REQUESTERS = "requesters"
 """The consumer that all requesters take nudges from."""
 ACK_WAIT_SECONDS = 15.0
 """After this long without a word, a nudge goes to another requester."""
 
 _DAY = 24 * 3600
+_MOST_BIDS, _BIDS_BYTES, _BIDS_AGE = 50_000, 32 << 20, 1 * _DAY
 _NAME_IN_USE = 10058
 _ATTEMPTS = 4
 
@@ -61,7 +64,7 @@ class Topology:
 
 
 def streams(cell: Cell, topology: Topology) -> tuple[StreamConfig, StreamConfig, StreamConfig]:
-    """Give the streams of a cell: STATE, NUDGES, LOGS."""
+    """Give the streams that a cell cannot do without: STATE, NUDGES, LOGS."""
     return _state(cell, topology), _nudges(cell, topology), _logs(cell, topology)
 
 
@@ -112,6 +115,24 @@ def _logs(cell: Cell, topology: Topology) -> StreamConfig:
     )
 
 
+def _bids(cell: Cell) -> StreamConfig:
+    return StreamConfig(
+        name=cell.stream(BIDS),
+        description="What nodes last answered to offers, to explain where jobs went.",
+        subjects=[BID.any(cell=cell.name)],
+        storage=StorageType.MEMORY,
+        num_replicas=1,  # losing it loses explanations, not jobs
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_msgs_per_subject=1,
+        max_msgs=_MOST_BIDS,
+        max_bytes=_BIDS_BYTES,
+        max_age=_BIDS_AGE,
+        no_ack=True,
+        allow_direct=True,
+    )
+
+
 def requesters() -> ConsumerConfig:
     """Give the consumer of the nudges.
 
@@ -155,6 +176,11 @@ async def ensure_nudges(bus: Bus, topology: Topology | None = None) -> str:
     created = await _ensure_stream(bus, _nudges(bus.cell, topology or Topology()))
     await ensure_requesters(bus)
     return created
+
+
+async def ensure_bids(bus: Bus) -> None:
+    """Create the stream that keeps what nodes answer. Raises as `ensure` does; nothing depends on it."""
+    await _ensure_stream(bus, _bids(bus.cell))
 
 
 async def ensure_requesters(bus: Bus) -> None:

@@ -3,6 +3,7 @@
 A plugin author imports this package and nothing else.
 """
 
+from bacalhau_nats.ports.logs import LogEntry, LogStart
 from bacalhau_nats.ports.plugins import (
     Blobs,
     Executor,
@@ -27,7 +28,9 @@ __all__ = [
     "Executor",
     "Failure",
     "Health",
+    "LogEntry",
     "LogSink",
+    "LogStart",
     "Outcome",
     "PluginContext",
     "Publisher",

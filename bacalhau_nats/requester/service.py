@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall, Wanted, WhatShouldIDo
+from bacalhau_nats.messaging.bids import keep_answers
 from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.nudges import Nudges, Task
@@ -90,6 +91,7 @@ class RequesterService:
             settings=settings.desk,
         )
         self._awake = asyncio.Event()
+        self._bids_gone = asyncio.Event()
         self.ready = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,7 +100,7 @@ class RequesterService:
         self._outlook.listen(self.desk.on_fact, self.desk.on_beat)
         answers: tuple[type[Model], ...] = (Bid, Decline)
         bids = await bus.subscribe(BID.any(cell=cell, requester=self._me), answers, self._on_answer)
-        forget = bus.on_reconnect(self._awake.set)
+        forget = bus.on_reconnect(self._reconnected)
         endpoints = (
             Endpoint("wanted", WANTED(cell=cell), WhatShouldIDo, self._wanted),
             Endpoint("status", REQUESTER_STATUS(cell=cell, node=self._me), NodeStatus, self._status),
@@ -113,6 +115,7 @@ class RequesterService:
                     group.create_task(self._tick(), name="requester tick"),
                     group.create_task(self._take(group), name="requester nudges"),
                     group.create_task(self._retention.run(), name="requester retention"),
+                    group.create_task(keep_answers(bus, self._bids_gone), name="requester bids"),
                 ]
                 self._awake.set()
                 self.ready.set()
@@ -128,6 +131,10 @@ class RequesterService:
     def _on_answer(self, answer: Model) -> None:
         if isinstance(answer, Bid | Decline):
             self.desk.on_answer(answer)
+
+    def _reconnected(self) -> None:
+        self._awake.set()
+        self._bids_gone.set()
 
     def _queue_lost(self) -> None:
         self._awake.set()

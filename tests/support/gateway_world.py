@@ -25,6 +25,7 @@ from bacalhau_nats.domain.view import View
 from bacalhau_nats.gateway.core import Gateway, GatewaySettings, Identity, Presence
 from bacalhau_nats.gateway.http.app import HTTPLimits, create_app
 from bacalhau_nats.messages import LogChunk
+from bacalhau_nats.ports import LogEntry, LogStart
 from tests.support.memory_blobs import MemoryBlobs
 from tests.support.stream import MemoryRecords, Stream
 
@@ -114,11 +115,13 @@ class GatewayWorld:
         return Presence(connected=True, heard=1_800_000_000, since=1_700_000_000, beat=beat)
 
     async def _logs(
-        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool
-    ) -> AsyncGenerator[LogChunk]:
-        for chunk in self.chunks:
-            if chunk.execution_id in execution_ids:
-                yield chunk
+        self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool, start: LogStart
+    ) -> AsyncGenerator[LogEntry]:
+        for seq, chunk in enumerate(self.chunks, 1):
+            known = start.positions.get((chunk.execution_id, chunk.stream), 0)
+            wanted = chunk.execution_id in execution_ids or not execution_ids
+            if wanted and chunk.offset >= known and chunk.time >= start.since and seq >= start.seq:
+                yield LogEntry(seq, chunk)
 
     async def _nudge(self, job: JobID, seq: int, cause: str) -> None:
         self.nudges.append((job, seq, cause))

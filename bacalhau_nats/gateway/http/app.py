@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from bacalhau_nats.errors import BacalhauError
 from bacalhau_nats.gateway.core import Gateway
+from bacalhau_nats.gateway.explain import Explanations
 from bacalhau_nats.gateway.http import problems
 from bacalhau_nats.gateway.http.agent import About, AgentRoutes
 from bacalhau_nats.gateway.http.auth import AuthRoutes
@@ -63,7 +64,7 @@ def create_app(gateway: Gateway, *, limits: HTTPLimits | None = None) -> FastAPI
     queries = Queries(gateway, submissions.content.give_back)
     # Routes are tried in this order: the ones asked most come first.
     routers = (
-        JobRoutes(submissions, queries).router(),
+        JobRoutes(submissions, queries, Explanations(gateway)).router(),
         AuthRoutes(gateway.identity).router(),
         LogRoutes(gateway).router(),
         ResultRoutes(gateway).router(),

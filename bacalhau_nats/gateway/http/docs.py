@@ -21,6 +21,11 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "execution_id": ("string", "Only this execution"),
     "follow": ("boolean", "Go on until the execution ends"),
     "tail": ("boolean", "Only what is printed from now on"),
+    "all_executions": ("boolean", "All executions of the job, not one of them"),
+    "from_time": ("string", "Only what was printed since then: `5m` ago, unix seconds, or RFC 3339"),
+    "from_seq": ("integer", "Only from this sequence of the log stream on"),
+    "details": ("boolean", "Say with each piece where it comes from and how far it reaches"),
+    "resume": ("boolean", "The first message of the client says how far it has read"),
     "filter-approval": ("string", "`APPROVED`, `PENDING` or `REJECTED`"),
     "filter-status": ("string", "`CONNECTED` or `DISCONNECTED`"),
 }

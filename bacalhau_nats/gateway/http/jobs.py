@@ -11,6 +11,7 @@ from bacalhau_nats.domain.draft import boolean, decode_job, text, unsigned
 from bacalhau_nats.domain.spec import Requirement
 from bacalhau_nats.errors import InvalidSpec
 from bacalhau_nats.gateway import refusals
+from bacalhau_nats.gateway.explain import Explanations
 from bacalhau_nats.gateway.http import docs
 from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.versions import before_1_5
@@ -66,9 +67,10 @@ def versions_of(query: Query) -> Versions:
 class JobRoutes:
     """The routes about jobs."""
 
-    def __init__(self, submissions: Submissions, queries: Queries) -> None:
+    def __init__(self, submissions: Submissions, queries: Queries, explanations: Explanations) -> None:
         self._submissions = submissions
         self._queries = queries
+        self._explanations = explanations
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation; fixed paths before those with an id."""
@@ -78,6 +80,7 @@ class JobRoutes:
         rerun = docs.takes("Which version to copy; 0 is the latest", {"JobVersion": 0})
         lists = docs.query("namespace", "limit", "next_token", "order_by", "reverse", "labels")
         one = docs.query("namespace", "include", "job_version")
+        which = docs.query("namespace", "job_version")
         many = docs.query("namespace", "limit", "order_by", "reverse", "job_version", "all_job_versions")
         told = docs.query(
             "namespace", "since", "event_type", "execution_id", "job_version", "all_job_versions", "limit",
@@ -95,6 +98,13 @@ class JobRoutes:
             ("/{job_id}/rerun", self.rerun, ["PUT"], "Run a job again", rerun),
             ("/{job_id}/executions", self.executions, ["GET"], "List a job's executions", many),
             ("/{job_id}/history", self.history, ["GET"], "Read or follow a job's history", told),
+            (
+                "/{job_id}/explain",
+                self.explain,
+                ["GET"],
+                "Say of each node why it did or did not get the job",
+                which,
+            ),
             ("/{job_id}/versions", self.versions, ["GET"], "List a job's versions", name),
             ("/{job_id}/results", self.results, ["GET"], "Say where a job's results are", name),
         ):
@@ -208,6 +218,12 @@ class JobRoutes:
         """List all versions of a job, oldest first."""
         query = await query_of(request)
         return answer(request, page(await self._queries.versions(job_id, query.text("namespace"))))
+
+    async def explain(self, request: Request, job_id: str) -> Response:
+        """Say of each node why it did or did not get a job; this is ours."""
+        query = await query_of(request)
+        found = await self._explanations.job(job_id, query.text("namespace"), query.uint64("job_version"))
+        return answer(request, found)
 
     async def results(self, request: Request, job_id: str) -> Response:
         """List the published results of a job's latest version."""

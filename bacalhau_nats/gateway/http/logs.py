@@ -3,7 +3,9 @@
 The upgrade succeeds even for a job that does not exist: every problem after it is a frame
 ``{"error": …, "value": {"Type": 0, "Line": ""}}``. Data frames are ``{"value": {"Type": 1, "Line": …}}``
 with type 1 for stdout and 2 for stderr. The end is a close frame with code 1000 in any case; public clients
-take every other end for a fault.
+take every other end for a fault. With ``details``, which is ours, a first frame of type 0 says what was meant, and
+every frame has ``ExecutionID``, ``Time`` (unix nanoseconds), ``Next`` (the bytes of that stream up to its end) and,
+where it is known, ``Seq``; see `log_query`.
 """
 
 from __future__ import annotations
@@ -20,16 +22,22 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bacalhau_nats.domain.execution import ExecutionState
+from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
+from bacalhau_nats.domain.view import View
 from bacalhau_nats.errors import BacalhauError, NotFound
+from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.http import docs
 from bacalhau_nats.gateway.http.jobs import PREFIX
+from bacalhau_nats.gateway.http.log_query import Asked, asked, positions
 from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, Query, encode
 from bacalhau_nats.messages import LogChunk
+from bacalhau_nats.ports import LogEntry, LogStart
 
 _TYPES = {"stdout": 1, "stderr": 2}
+_SAY_SECONDS = 10.0
 _DISCARDED = frozenset(
     {ExecutionState.FAILED, ExecutionState.CANCELLED, ExecutionState.DECLINED, ExecutionState.LOST}
 )
@@ -44,7 +52,10 @@ class LogRoutes:
     def router(self) -> APIRouter:
         """Give the routes with their documentation."""
         routes = routes_under(PREFIX, "jobs")
-        extra = docs.query("namespace", "execution_id", "job_version", "follow", "tail")
+        extra = docs.query(
+            "namespace", "execution_id", "job_version", "follow", "tail", "all_executions", "from_time", "from_seq",
+            "details", "resume",
+        )  # fmt: skip
         routes.add_api_route(
             "/{job_id}/logs",
             self.plain,
@@ -64,8 +75,9 @@ class LogRoutes:
     async def stream(self, websocket: WebSocket, job_id: str) -> None:
         """Send the output until it ends or the client leaves."""
         await websocket.accept()
-        sending = asyncio.create_task(self._send(websocket, job_id), name=f"logs {job_id}")
-        leaving = asyncio.create_task(_left(websocket), name=f"reader of logs {job_id}")
+        heard = asyncio.Event()  # what the reader has to say comes before anybody waits for him to leave
+        sending = asyncio.create_task(self._send(websocket, job_id, heard), name=f"logs {job_id}")
+        leaving = asyncio.create_task(_left(websocket, heard), name=f"reader of logs {job_id}")
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -75,9 +87,9 @@ class LogRoutes:
         if sending.done() and not sending.cancelled() and (error := sending.exception()):
             raise error
 
-    async def _send(self, websocket: WebSocket, job_id: str) -> None:
+    async def _send(self, websocket: WebSocket, job_id: str, heard: asyncio.Event) -> None:
         try:
-            async with aclosing(self._frames(websocket, job_id)) as frames:
+            async with aclosing(self._frames(websocket, job_id, heard)) as frames:
                 async for frame in frames:
                     await websocket.send_text(frame)
         except WebSocketDisconnect:
@@ -86,29 +98,100 @@ class LogRoutes:
             await websocket.send_text(_frame({"error": error.message, "value": {"Type": 0, "Line": ""}}))
         await websocket.close(1000)
 
-    async def _frames(self, websocket: WebSocket, job_id: str) -> AsyncGenerator[str]:
+    async def _frames(self, websocket: WebSocket, job_id: str, heard: asyncio.Event) -> AsyncGenerator[str]:
         started = self._gateway.now()
-        query = Query(websocket)
-        follow, tail = query.boolean("follow"), query.boolean("tail")
-        version, wanted = query.uint64("job_version"), query.text("execution_id")
-        job = await self._gateway.find_job(job_id, query.text("namespace"))
-        if follow and not wanted:
+        wanted = asked(Query(websocket), started)
+        known = positions(await _first_message(websocket)) if wanted.resume else {}
+        heard.set()
+        job = await self._gateway.find_job(job_id, wanted.namespace)
+        if wanted.follow and not wanted.execution_id:
             # Who follows right after submitting is early, not wrong: the original refuses.
             await self._gateway.until(job.id, lambda now: now is None or now.over or bool(now.executions))
             job = await self._gateway.find_job(job.id)
-        execution = choose(job, version, wanted)
-        if tail and (not follow or execution.terminal):
+        one = choose(job, wanted.version, wanted.execution_id) if not wanted.every else None
+        running = not (one.terminal if one else _ended(job))
+        if wanted.every and not job.executions and not running:
+            choose(job, wanted.version, "")  # says that there are none
+        since = max(wanted.since, started) if wanted.tail else wanted.since
+        if wanted.details:
+            # What a reader says when he comes again: a time of day that was meant from here on.
+            yield _frame(
+                {"value": {"Type": 0, "Line": ""}, "Since": since, "ExecutionID": one.id if one else ""}
+            )
+        if wanted.tail and not (wanted.follow and running):
             return
-        decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in _TYPES}
-        chunks = self._gateway.logs(job.id, (execution.id,), follow=follow and not execution.terminal)
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                if chunk.stream not in _TYPES or (tail and chunk.time < started):
-                    continue
-                # A character may be cut by a chunk's end; it is shown with the next one.
-                line = decoders[chunk.stream].decode(_bytes(chunk), final=chunk.end)
-                if line:
-                    yield _frame({"value": {"Type": _TYPES[chunk.stream], "Line": line}})
+        start = LogStart(since=since, seq=wanted.seq, positions=known)
+        entries = self._gateway.logs(
+            job.id, (one.id,) if one else (), follow=wanted.follow and running, start=start
+        )
+        shown = _Shown(self._gateway.view, job, wanted)
+        async with aclosing(entries):
+            async for entry in entries:
+                frame = shown.frame(entry)
+                if frame:
+                    yield frame
+
+
+class _Shown:
+    """Turns chunks into frames; a character that a chunk's end cuts is shown with the next one."""
+
+    def __init__(self, view: View, job: JobView, wanted: Asked) -> None:
+        self._view, self._job, self._wanted = view, job, wanted
+        self._decoders: dict[tuple[str, str], codecs.IncrementalDecoder] = {}
+        self._meant: dict[str, bool] = {}
+
+    def frame(self, entry: LogEntry) -> str:
+        """Give the frame of a chunk; empty when it holds nothing to show."""
+        chunk = entry.chunk
+        if chunk.stream not in _TYPES or not self._is_meant(chunk.execution_id):
+            return ""
+        row = (chunk.execution_id, chunk.stream)
+        decoder = self._decoders.get(row)
+        if decoder is None:
+            decoder = self._decoders[row] = codecs.getincrementaldecoder("utf-8")("replace")
+        data = _bytes(chunk)
+        line = decoder.decode(data, final=chunk.end)
+        if not line:
+            return ""
+        frame: Json = {"value": {"Type": _TYPES[chunk.stream], "Line": line}}
+        if self._wanted.details:
+            held, _ = decoder.getstate()
+            frame |= {
+                "ExecutionID": chunk.execution_id,
+                "Time": chunk.time,
+                "Next": chunk.offset + len(data) - len(held),
+            }
+            if entry.seq:
+                frame["Seq"] = entry.seq
+        return _frame(frame)
+
+    def _is_meant(self, execution_id: ExecutionID) -> bool:
+        """Say whether an execution is of the version that is meant: the one named, else the latest or a later one."""
+        if not self._wanted.every:
+            return True
+        if execution_id not in self._meant:
+            job = self._view.job(self._job.id)
+            one = job.executions.get(execution_id) if job else None
+            if one is None:  # it began just now
+                return not self._wanted.version
+            meant = self._wanted.version
+            self._meant[execution_id] = (
+                one.version == meant if meant else one.version >= self._job.spec.version
+            )
+        return self._meant[execution_id]
+
+
+def _ended(job: JobView) -> bool:
+    return job.over and all(one.terminal for one in job.executions.values())
+
+
+async def _first_message(websocket: WebSocket) -> str:
+    """Wait for what a reader who resumes says first. Raises Refusal when he says nothing."""
+    try:
+        async with asyncio.timeout(_SAY_SECONDS):
+            return await websocket.receive_text()
+    except (TimeoutError, KeyError):
+        raise refusals.bad_request("resume: the positions did not come") from None
 
 
 def choose(job: JobView, version: int, wanted: str) -> ExecutionView:
@@ -139,7 +222,8 @@ def _frame(value: Json) -> str:
     return encode(value).decode().rstrip("\n")
 
 
-async def _left(websocket: WebSocket) -> None:
-    """Wait until the client closes; what it says before is of no interest."""
+async def _left(websocket: WebSocket, heard: asyncio.Event) -> None:
+    """Wait until the client closes; what it says beyond its positions is of no interest."""
+    await heard.wait()
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass

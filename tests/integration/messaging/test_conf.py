@@ -9,10 +9,13 @@ import pytest
 
 from bacalhau_nats.domain.execution import Desired, Observed
 from bacalhau_nats.domain.facts import Key, Kind
+from bacalhau_nats.domain.ids import ExecutionID, NodeID
 from bacalhau_nats.domain.job import Conclusion
 from bacalhau_nats.domain.node import Membership, NodeReport
 from bacalhau_nats.errors import Forbidden
+from bacalhau_nats.messages import Bid
 from bacalhau_nats.messaging import topology
+from bacalhau_nats.messaging.bids import read_answers
 from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import connect
 from bacalhau_nats.messaging.logs import LogWriter, last_offsets, read_logs
@@ -182,6 +185,17 @@ async def test_a_node_writes_output_and_results_and_reads_large_inputs(node, con
     assert [chunk async for chunk in ObjectStore(control, CELL.bucket("results")).get("r")] == [b"y"]
     await ObjectStore(control, CELL.bucket("blobs")).put("b", b"input")
     assert [chunk async for chunk in ObjectStore(node, CELL.bucket("blobs")).get("b")] == [b"input"]
+
+
+async def test_a_bid_of_a_node_is_kept_and_the_control_user_reads_it(node, control):
+    await topology.ensure_bids(control)
+    bid = Bid(execution_id=ExecutionID("e"), node_id=NodeID("node-1"))
+    await node.publish(BID(cell=CELL.name, requester="r", execution="e", node="node-1"), bid)
+
+    async def kept() -> bool:
+        return [answer.node_id for answer in await read_answers(control, [ExecutionID("e")])] == ["node-1"]
+
+    await eventually(kept)
 
 
 async def test_a_node_may_not_touch_streams(node, control):

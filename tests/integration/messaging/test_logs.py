@@ -202,7 +202,7 @@ async def test_a_reader_that_does_not_read_costs_little_and_misses_nothing(bus, 
     await bus.flush()
     held = sum(len(data_of(chunk)) for chunk, _ in reading._heard)
     assert 0 < held <= 5 * CHUNK_BYTES
-    assert _bytes([chunk async for chunk in reading.heard()]) == b"x" * MIB
+    assert _bytes([chunk async for _, chunk in reading.heard()]) == b"x" * MIB
     await reading.close()
 
 

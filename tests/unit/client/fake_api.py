@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,11 +67,18 @@ class FakeApi:
         return found if isinstance(found, Answer) else Answer(found)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that left."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving() -> Iterator[FakeApi]:
     """Run a FakeApi."""
     api = FakeApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api.answer))
+    server = _Server(("127.0.0.1", 0), _handler(api.answer))
     server.daemon_threads = True
     api.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -93,9 +101,10 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
             body = json.loads(self.rfile.read(length)) if length else None
             headers = {key.lower(): value for key, value in self.headers.items()}
             query = dict(parse_qsl(url.query))
-            answer = answer_of(Asked(self.command, unquote(url.path), query, headers, body))
+            asked = Asked(self.command, unquote(url.path), query, headers, body)
+            answer = answer_of(asked)
             if answer.frames is not None and answer.status == 200:
-                self._websocket(answer)
+                self._websocket(asked, answer)
             else:
                 self._plain(answer)
 
@@ -114,7 +123,7 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
             else:
                 self.wfile.write(raw)
 
-        def _websocket(self, answer: Answer) -> None:
+        def _websocket(self, asked: Asked, answer: Answer) -> None:
             key = self.headers["Sec-WebSocket-Key"] + _GUID
             self.send_response(101)
             self.send_header("Upgrade", "websocket")
@@ -122,6 +131,7 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
             self.send_header("Sec-WebSocket-Accept", accept)
             self.end_headers()
+            asked.body = _first_message(self.path, self.rfile.read)
             for frame in answer.frames or []:
                 self.wfile.write(_frame(0x81, frame.encode()))
             if answer.close:
@@ -137,3 +147,13 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
 def _frame(kind: int, payload: bytes) -> bytes:
     size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
     return bytes([kind]) + size + payload
+
+
+def _first_message(path: str, read: Callable[[int], bytes]) -> Any:
+    """Read what a client says first who resumes: a short frame."""
+    if "resume=" not in path:
+        return None
+    size = read(2)[1] & 0x7F
+    size = int.from_bytes(read(2), "big") if size == 126 else size
+    mask = read(4)
+    return json.loads(bytes(byte ^ mask[at % 4] for at, byte in enumerate(read(size))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -158,8 +159,47 @@ async def test_logs_are_read_to_the_close(api: FakeApi) -> None:
         lines = [line async for line in client.logs("x", follow=True)]
     assert lines == [LogLine("stdout", "out\n"), LogLine("stderr", "err\n")]
     (asked,) = api.asked
-    assert asked.query == {"follow": "true"}
+    assert asked.query == {"follow": "true", "details": "true"}
     assert asked.headers["authorization"] == "Bearer t"
+
+
+async def test_a_followed_log_that_breaks_off_is_taken_up_where_it_was(api: FakeApi) -> None:
+    def frame(kind: int, line: str, **more: object) -> str:
+        return json.dumps({"value": {"Type": kind, "Line": line}, **more})
+
+    begin = frame(0, "", Since=17, ExecutionID="e-1")
+    api.on(
+        f"GET {JOBS}/x/logs",
+        [
+            Answer(frames=[begin, frame(1, "a\n", ExecutionID="e-1", Next=2, Time=5, Seq=9)], close=0),
+            Answer({"Message": "starting"}, 503),
+            Answer(frames=[begin, frame(2, "b\n", ExecutionID="e-1", Next=2)]),
+        ],
+    )
+    async with Client(api.url) as client:
+        lines = [line async for line in client.logs("x", follow=True, tail=True)]
+    assert lines == [LogLine("stdout", "a\n", "e-1", 5, 9), LogLine("stderr", "b\n", "e-1")]
+    first, second, third = (asked.query for asked in api.asked)
+    assert first == {"follow": "true", "tail": "true", "details": "true"}
+    again = {"follow": "true", "details": "true", "resume": "true", "from_time": "17", "execution_id": "e-1"}
+    assert second == third == again
+    assert api.asked[-1].body == {"e-1": {"stdout": 2}}
+
+
+async def test_a_log_that_breaks_off_on_a_server_that_tells_no_positions_is_an_error(api: FakeApi) -> None:
+    api.on(f"GET {JOBS}/x/logs", Answer(frames=['{"value":{"Type":1,"Line":"a"}}'], close=0))
+    async with Client(api.url) as client:
+        with pytest.raises(Unavailable, match="broke off"):
+            _ = [line async for line in client.logs("x", follow=True)]
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize("asked", [{"every": True}, {"since": "5m"}, {"from_seq": 3}])
+async def test_a_public_server_is_not_believed_to_have_read_what_it_cannot(api: FakeApi, asked) -> None:
+    api.on(f"GET {JOBS}/x/logs", Answer(frames=['{"value":{"Type":1,"Line":"a"}}']))
+    async with Client(api.url) as client:
+        with pytest.raises(UserError, match="cannot read all executions together"):
+            _ = [line async for line in client.logs("x", **asked)]
 
 
 @pytest.mark.parametrize(

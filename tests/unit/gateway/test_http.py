@@ -166,6 +166,7 @@ async def test_the_openapi_document_names_every_public_route():
     world = GatewayWorld()
     document = (await world.http.get("/openapi.json")).json()
     assert document["paths"].keys() >= {
+        f"{JOBS}/{{job_id}}/explain",
         JOBS,
         f"{JOBS}/{{job_id}}/history",
         "/api/v1/orchestrator/nodes/{node_id}",

@@ -2,13 +2,19 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bacalhau_nats.domain.execution import ExecutionState
+from bacalhau_nats.gateway.http.log_query import moment, positions
+from bacalhau_nats.gateway.refusals import Refusal
 from bacalhau_nats.messages import LogChunk
+from bacalhau_nats.ports import LogEntry
 from tests.support.gateway_world import JOBS, GatewayWorld
 from tests.support.waiting import eventually
 from tests.unit.domain.drafts import a_draft
@@ -139,10 +145,10 @@ async def test_a_client_that_leaves_ends_the_stream():
     world, _, one = await a_job_with_output()
     ended = asyncio.Event()
 
-    async def endless(job_id, execution_ids, *, follow):
+    async def endless(job_id, execution_ids, *, follow, start):
         assert follow
         try:
-            yield LogChunk(execution_id=one.id, stream="stdout", text="first\n")
+            yield LogEntry(1, LogChunk(execution_id=one.id, stream="stdout", text="first\n"))
             await asyncio.sleep(60)
         finally:
             ended.set()
@@ -162,3 +168,64 @@ async def test_an_old_client_is_refused_before_the_upgrade():
     assert socket.sent[0]["type"] == "websocket.http.response.start"
     assert socket.sent[0]["status"] == 403
     assert json.loads(socket.sent[1]["body"])["MinVersion"] == "1.4.0"
+
+
+async def test_details_say_where_a_piece_comes_from_and_how_far_it_reaches():
+    world, _, one = await a_job_with_output(("stdout", "ab"), ("stdout", "\u2713".encode()[:2]))
+    first, second = (await logs(world, "a", details="true")).frames
+    assert first == {"value": {"Type": 0, "Line": ""}, "Since": 0, "ExecutionID": one.id}
+    assert second == {
+        "value": {"Type": 1, "Line": "ab"},
+        "ExecutionID": one.id,
+        "Time": 1,
+        "Next": 2,
+        "Seq": 1,
+    }
+
+
+async def test_who_resumes_says_how_far_he_got_and_gets_the_rest():
+    world, _, one = await a_job_with_output(("stdout", "one\n"), ("stderr", "two\n"))
+    socket = Websocket(world.app, f"{JOBS}/a/logs", resume="true")
+    socket.incoming.put_nowait({"type": "websocket.receive", "text": json.dumps({one.id: {"stdout": 4}})})
+    assert (await socket.run()).lines == [(2, "two\n")]
+
+
+@pytest.mark.parametrize("message", ["", "[]", '{"e": 1}', '{"e": {"stdout": "x"}}', "[" * 100_000])
+async def test_positions_that_cannot_be_read_are_a_frame(message):
+    world, _, _ = await a_job_with_output(("stdout", "one\n"))
+    socket = Websocket(world.app, f"{JOBS}/a/logs", resume="true")
+    socket.incoming.put_nowait({"type": "websocket.receive", "text": message})
+    assert "positions to resume from cannot be read" in (await socket.run()).error
+
+
+async def test_all_executions_of_the_latest_version_are_read_together():
+    world, job_id, one = await a_job_with_output(("stdout", "old\n"))
+    world.report(one, ExecutionState.CANCELLED)
+    await world.put(a_draft(Priority=1))
+    for attempt in (0, 1):
+        new = world.start(job_id, attempt)
+        world.chunks.append(LogChunk(execution_id=new.id, stream="stdout", text=f"{attempt}\n", offset=0))
+    assert (await logs(world, "a", all_executions="1")).lines == [(1, "0\n"), (1, "1\n")]
+    assert (await logs(world, "a", all_executions="1", job_version=1)).lines == [(1, "old\n")]
+    error = (await logs(world, "a", all_executions="1", job_version=9)).lines
+    assert error == []
+
+
+async def test_a_time_leaves_out_what_was_printed_before():
+    world, _, one = await a_job_with_output(("stdout", "old\n"))
+    world.chunks.append(LogChunk(execution_id=one.id, stream="stdout", text="new\n", offset=4, time=2**62))
+    for since in ("1s", "2026-01-31T10:20:30Z", "1700000000", str(10**18)):
+        assert (await logs(world, "a", from_time=since)).lines == [(1, "new\n")]
+    assert "is not a time" in (await logs(world, "a", from_time="yesterday")).error
+
+
+@given(st.text(max_size=60), st.integers(0, 2**63))
+def test_any_text_is_a_time_or_is_refused(text, now):
+    with contextlib.suppress(Refusal):
+        assert moment(text, now) >= 0
+
+
+@given(st.text(max_size=60))
+def test_any_message_is_positions_or_is_refused(text):
+    with contextlib.suppress(Refusal):
+        assert isinstance(positions(text), dict)

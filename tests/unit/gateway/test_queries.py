@@ -6,6 +6,7 @@ import pytest
 
 from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.execution import ExecutionState, Wish
+from bacalhau_nats.domain.explain import Answer
 from bacalhau_nats.domain.facts import desired_key, observed_key, report_key, spec_key
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import JobState
@@ -406,3 +407,47 @@ async def test_two_gateways_that_decide_about_a_node_at_once_agree():
     assert (await one.http.put(f"{NODES}/{ME}", json={"Action": "reject"})).status_code == 200
     late = await other.http.put(f"{NODES}/{ME}", json={"Action": "reject"})
     assert (late.status_code, late.json()["Message"]) == (409, f"node {ME} already rejected")
+
+
+# --- explanations -----------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_explained_node_by_node_from_what_they_said_and_what_is_so_now():
+    world, job_id = await an_idle_job()
+    one = world.start(job_id)
+    world.stream.write(report_key(NodeID("n-far")), a_report("n-far", engines=("wasm",)), None)
+    world.stream.write(report_key(NodeID("n-busy")), a_report("n-busy"), None)
+    world.stream.write(report_key(NodeID("r")), a_report("r", role=NodeRole.REQUESTER), None)
+    asked = []
+
+    async def answers(executions):
+        asked.extend(executions)
+        free = Resources(milli_cpu=500)
+        return [
+            Answer(one.id, NodeID(ME), 10**18, bid=True, free=free),
+            Answer(one.id, NodeID("n-busy"), 10**18, reason="is busy: CPU 2 of 1.5 free"),
+        ]
+
+    world.gateway.answers = answers
+    found = (await world.http.get(f"{JOBS}/a/explain")).json()
+
+    assert (found["JobID"], found["JobVersion"], found["State"]) == (job_id, 1, "Running")
+    assert one.id in asked
+    assert [(node["NodeID"], node["Verdict"]) for node in found["Nodes"]] == [
+        (ME, "chosen"),
+        ("n-busy", "declined"),
+        ("n-far", "unsuitable"),
+    ]
+    chosen, busy, far = found["Nodes"]
+    assert chosen["Executions"] == [{"ID": one.id, "State": "Running", "Message": ""}]
+    assert chosen["Answers"][0]["Free"] == {"CPU": 0.5}
+    assert busy["Reason"] == "is busy: CPU 2 of 1.5 free"
+    assert far["Reason"].startswith("does not support engine docker")
+
+
+async def test_a_version_that_never_was_cannot_be_explained():
+    world, job_id = await an_idle_job()
+    refused = await world.http.get(f"{JOBS}/a/explain?job_version=7")
+    assert refused.status_code == 404
+    assert refused.json()["Message"] == f"job version 7 not found for job {job_id}"
+    assert (await world.http.get(f"{JOBS}/nobody/explain")).status_code == 404
