@@ -63,4 +63,8 @@ def _wishes(flags: Mapping[str, Any]) -> Wishes:
         "publisher": flags["publisher"][-1] if flags["publisher"] else "",
         "domains": flags["domain"],
     }
+    if flags.get("concurrency") is not None:  # the former name of --count
+        wishes["count"] = flags["concurrency"]
+    if flags.get("selector"):  # the former name of --constraints
+        wishes["constraints"] = flags["selector"]
     return cast("Wishes", wishes)

@@ -122,6 +122,7 @@ _BY_NAME: dict[str | None, Any] = {
     "assignment": _keys,
     "global_config": _keys,
     "file": _path("file"),
+    "files": _path("file"),
     "global_data_dir": _path("dir"),
     "output_dir": _path("dir"),
     "module": _path("file"),

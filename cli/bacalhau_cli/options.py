@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bacalhau_cli import notices
 from bacalhau_cli.groups import switch
 from bacalhau_cli.render import Output
 
@@ -27,10 +28,18 @@ class Duration(click.ParamType[float]):
         """Read it as seconds."""
         if isinstance(value, int | float):
             return float(value)
-        parts = list(_PART.finditer(value))
-        if not parts or "".join(part.group() for part in parts) != value:
+        found = seconds_of(value)
+        if found is None:
             self.fail(f"{value!r} is not a duration; write it as 300s or 5m0s", param, ctx)
-        return sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)
+        return found
+
+
+def seconds_of(text: str) -> float | None:
+    """Read a duration as Go writes it, such as ``5m0s``; None when it is none."""
+    parts = list(_PART.finditer(text))
+    if not parts or "".join(part.group() for part in parts) != text:
+        return None
+    return sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)
 
 
 class Whole(click.ParamType[int]):
@@ -57,8 +66,8 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-def _collected(options: Decorator, names: tuple[str, ...], into: str, make: Callable[..., Any]) -> Decorator:
-    """Hand a command several options as one value."""
+def collected(options: Decorator, names: tuple[str, ...], into: str, make: Callable[..., Any]) -> Decorator:
+    """Hand a command several options as one value, made from their values by name."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -88,7 +97,7 @@ def table_output(*, pretty: bool = False) -> Decorator:
         switch("--wide", help="Whole ids and times, nothing wrapped."),
     )
     names = ("form", "pretty", "hide_header", "no_style", "wide")
-    return _collected(options, names, "output", Output)
+    return collected(options, names, "output", Output)
 
 
 def document_output(default: str, *, pretty: bool = False) -> Decorator:
@@ -104,7 +113,7 @@ def document_output(default: str, *, pretty: bool = False) -> Decorator:
         ),
         switch("--pretty", default=pretty, help="Indent json."),
     )
-    return _collected(options, ("form", "pretty"), "output", lambda form, pretty: Output(form or "", pretty))
+    return collected(options, ("form", "pretty"), "output", lambda form, pretty: Output(form or "", pretty))
 
 
 def listing(limit: int, *, order_by: Sequence[str] = ()) -> Decorator:
@@ -140,12 +149,12 @@ def listing(limit: int, *, order_by: Sequence[str] = ()) -> Decorator:
             "reverse": order_reversed,
         }
 
-    return _collected(options, ("limit", "next_token", "order_by", "order_reversed"), "listing", make)
+    return collected(options, ("limit", "next_token", "order_by", "order_reversed"), "listing", make)
 
 
 def version(text: str = "Version of the job; 0 is the latest.") -> Decorator:
-    """``--version/-v``."""
-    return click.option("-v", "--version", type=WHOLE, default=0, help=text)
+    """``--version/-v``, also as ``--job-version``, which is what the API calls it."""
+    return click.option("-v", "--version", "--job-version", "version", type=WHOLE, default=0, help=text)
 
 
 def namespace() -> Decorator:
@@ -161,7 +170,11 @@ def run_options() -> Decorator:
     from bacalhau_cli.submission import Watching  # noqa: PLC0415 - only commands that submit
 
     options = together(
-        switch("--wait", default=True, help="Wait for the job to end."),
+        switch(
+            "--wait",
+            default=True,
+            help="Wait for the job to end; the exit code tells how: 0 completed, 3 failed, 4 stopped, 5 not over in time.",
+        ),
         click.option(
             "--wait-timeout-secs",
             type=WHOLE,
@@ -174,7 +187,7 @@ def run_options() -> Decorator:
         switch("-f", "--follow", help="Show the job's output while it runs."),
         switch("--group-events", help="One row per execution, its latest event (as on a terminal)."),
     )
-    return _collected(options, RUN_NAMES, "watching", Watching)
+    return collected(options, RUN_NAMES, "watching", Watching)
 
 
 def job_options() -> Decorator:
@@ -197,7 +210,24 @@ def job_options() -> Decorator:
         click.option(
             "-l", "--labels", multiple=True, metavar="KEY=VALUE", help="Labels of the job. Repeatable."
         ),
+        _former("--concurrency", instead="count", type=WHOLE),
+        _former("-s", "--selector", instead="constraints"),
     )
+
+
+def _former(*names: str, instead: str, **settings: Any) -> Decorator:
+    """Take an option under the name it had before; said on stderr, and not together with the new one."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value is None or ctx.resilient_parsing:
+            return value
+        given = ctx.meta.get("given arguments") or []
+        if any(arg.partition("=")[0] == f"--{instead}" for arg in given):
+            raise click.BadParameter(f"it is the former name of --{instead}; give only that one", ctx, param)
+        notices.warn(f"{names[-1]} is the former name of --{instead}")
+        return value
+
+    return click.option(*names, default=None, hidden=True, callback=check, **settings)
 
 
 def task_options() -> Decorator:

@@ -10,12 +10,13 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bacalhau_cli import columns, notices, render
 from bacalhau_nats.client.wire import TERMINAL_COMPUTE_STATES, compute_state, job_state
 from bacalhau_nats.domain.ids import short
+from bacalhau_nats.errors import Unavailable
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Execution, HistoryItem, Job, Progress
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _WIDTHS = (12, 10, 22)
 _MAX_ROWS = 10
 _REFRESH = 0.25
-_WORDS = {
+STATE_WORDS = {
     "New": "Waiting",
     "AskForBid": "Waiting",
     "AskForBidAccepted": "Starting",
@@ -31,6 +32,7 @@ _WORDS = {
     "BidRejected": "Declined",
     "BidAccepted": "Running",
 }
+"""States of executions that people read more easily under another name."""
 _STYLES = {"Running": "cyan", "Completed": "green", "Failed": "red", "Declined": "dim", "Cancelled": "yellow"}
 
 
@@ -98,7 +100,8 @@ class _Rows:
             self._row(item)
 
     def close(self) -> None:
-        for item in self._last.values():
+        # The job's own row comes last: what happened to its executions made it.
+        for _, item in sorted(self._last.items(), key=lambda pair: not pair[0]):
             self._row(item)
 
     def _tells(self, item: HistoryItem) -> bool:
@@ -125,11 +128,12 @@ class _Rows:
         notices.say("  ".join([*padded, cells[-1]]))
 
 
-class _Picture:
+class Picture:
     """The job and its executions as they are now, for `rich`."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, *, name: str = "") -> None:
         self._job_id = job_id
+        self._name = name
         self._began = time.monotonic()
         self._last: dict[str, str] = {}
         self._note = ""
@@ -138,6 +142,7 @@ class _Picture:
         self.stale = True
 
     def event(self, item: HistoryItem) -> None:
+        """Note what happened last."""
         self.stale = True
         text = " ".join(columns.event_text(item).split())
         if item.get("ExecutionID"):
@@ -157,8 +162,10 @@ class _Picture:
         head = Text.assemble(
             ("Job ", "bold"), (short(self._job_id), "bold"), "  ", (state, _STYLES.get(state, "yellow"))
         )
+        if self._name:
+            head.append(f"  {render.printable(self._name)}", "dim")
         head.append(f"  {int(time.monotonic() - self._began)}s", "dim")
-        states = Counter(_word(execution) for execution in self.executions)
+        states = Counter(state_word(execution) for execution in self.executions)
         if len(self.executions) > 1:
             head.append("  " + ", ".join(f"{count} {word.lower()}" for word, count in states.items()), "dim")
         if not self.executions or state in ("Queued", "Failed"):
@@ -174,7 +181,7 @@ class _Picture:
         # Those that still move come first.
         ordered = sorted(self.executions, key=lambda e: compute_state(e) in TERMINAL_COMPUTE_STATES)
         for execution in ordered[:_MAX_ROWS]:
-            word = _word(execution)
+            word = state_word(execution)
             rows.add_row(
                 f"  {short(execution.get('ID', ''))}",
                 short(execution.get("NodeID", "")),
@@ -186,15 +193,16 @@ class _Picture:
         return rows
 
 
-def _word(execution: Execution) -> str:
+def state_word(execution: Execution) -> str:
+    """Say in a word, for people, how an execution stands."""
     state = compute_state(execution)
-    return _WORDS.get(state, state)
+    return STATE_WORDS.get(state, state)
 
 
 async def _watch_live(client: Client, job_id: str, version: int, *, endless: bool) -> None:
     from rich.live import Live  # noqa: PLC0415 - only for people
 
-    picture = _Picture(job_id)
+    picture = Picture(job_id)
 
     async def refresh() -> None:
         picture.stale = False
@@ -205,7 +213,8 @@ async def _watch_live(client: Client, job_id: str, version: int, *, endless: boo
     async def keep_fresh() -> None:
         while True:
             if picture.stale:
-                await refresh()
+                with suppress(Unavailable):  # away for a moment: the next event brings the next look
+                    await refresh()
             await asyncio.sleep(_REFRESH)
 
     with Live(picture, console=render.console(stderr=True), refresh_per_second=8):

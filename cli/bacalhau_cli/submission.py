@@ -127,7 +127,7 @@ class _Watcher:
         if self._watching.node_details:
             _tell_nodes(executions)
         if state == "Failed":
-            notices.error(f"job failed: {why_failed(job, executions)}", hint=_hint(self.job_id))
+            notices.error(f"job failed: {why_failed(job, executions)}", hint=_hint(self.job_id, executions))
         elif state == "Stopped":
             notices.warn(f"job was stopped: {job.get('State', {}).get('Message') or 'no reason given'}")
         if not self._watching.id_only:
@@ -148,7 +148,9 @@ async def _placed(client: Client, job_id: str) -> Job:
         pause = min(_LAST_LOOK, pause * 1.5)
 
 
-def _hint(job_id: str) -> str:
+def _hint(job_id: str, executions: Sequence[Execution]) -> str:
+    if not executions:
+        return f"'bacalhau job explain {job_id}' tells of each node why it did not take it"
     return f"'bacalhau job describe {job_id}' tells the whole story"
 
 

@@ -10,6 +10,7 @@ job = Group(
     lazy={
         "describe": ("job_look:describe", "Show everything about a job."),
         "executions": ("job_look:executions", "List the executions of a job."),
+        "explain": ("job_explain:explain", "Say why each node did or did not get a job."),
         "get": ("job_data:get", "Fetch the results of a job."),
         "history": ("job_look:history", "List what happened to a job."),
         "list": ("job_look:list_jobs", "List jobs."),
@@ -19,5 +20,6 @@ job = Group(
         "stop": ("job_run:stop", "Stop a job."),
         "validate": ("job_run:validate", "Check a job file without submitting it."),
         "versions": ("job_look:versions", "List the versions of a job."),
+        "watch": ("job_watch:watch", "Watch a job until it is over."),
     },
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bacalhau_cli import exits, former, notices, options, progress, render
+from bacalhau_cli import exits, former, loglines, notices, options, progress, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
+from bacalhau_cli.moment import Moment
 from bacalhau_nats.errors import BacalhauError, BusTimeout, UserError
 
 if TYPE_CHECKING:
@@ -19,32 +21,64 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    help="Show what a job prints: its stdout on stdout, its stderr on stderr.",
+    help="Show what a job prints: its stdout on stdout, its stderr on stderr. Following goes on through a "
+    "restart of the server.",
     examples=(
         "bacalhau job logs j-1a2b3c4d",
         "bacalhau job logs --follow --tail my-service",
+        "bacalhau job logs --all --timestamps --since 10m my-job",
+        "bacalhau job logs --all --output json my-job",
     ),
 )
 @click.argument("job")
 @click.option("-e", "--execution-id", default="", help="Of this execution instead of the newest.")
-@switch("-f", "--follow", help="Go on until the execution ends.")
+@switch("-a", "--all", help="Of all executions, each line with the execution's id before it.")
+@switch("-f", "--follow", help="Go on until the execution ends; with --all, until the job ends.")
 @switch("-t", "--tail", help="Only what is printed from now on.")
+@click.option(
+    "--since",
+    type=Moment(),
+    default="",
+    help="Only what was printed since: 10m (ago), 2026-01-31T10:20:30Z, or unix seconds.",
+)
+@click.option(
+    "--from-seq",
+    type=options.WHOLE,
+    default=0,
+    help="Only from this sequence of the log stream on (see --output json).",
+)
+@switch("--timestamps", help="Begin each line with when it was printed, UTC.")
+@click.option("--output", type=click.Choice(["json"]), default=None, help="json: an object for each line.")
 @options.version()
 @options.namespace()
 @click.pass_obj
 def logs(
-    caller: Caller, /, *, job: str, execution_id: str, follow: bool, tail: bool, version: int, namespace: str
+    caller: Caller,
+    /,
+    *,
+    job: str,
+    execution_id: str,
+    all: bool,  # noqa: A002 - the option's name
+    follow: bool,
+    timestamps: bool,
+    output: str | None,
+    **which: Any,
 ) -> int:
+    if all and execution_id:
+        raise exits.WrongFlags("--all and --execution-id exclude each other", hint="leave one of them out")
+    printer = loglines.printer(prefix=all, timestamps=timestamps, as_json=output == "json")
+
     async def show(client: Client) -> None:
-        async for line in client.logs(
-            job, execution_id=execution_id, follow=follow, tail=tail, version=version, namespace=namespace
-        ):
-            render.raw(line.text, stderr=line.stream == "stderr")
+        pieces = client.logs(job, execution_id=execution_id, follow=follow, every=all, **which)
+        async with aclosing(pieces):  # who reads our output may have seen enough
+            async for piece in pieces:
+                printer.take(piece)
 
     try:
         caller.call(show)
     except KeyboardInterrupt:
         return exits.OK if follow else exits.INTERRUPTED
+    printer.close()
     return exits.OK
 
 

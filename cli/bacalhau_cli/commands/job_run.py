@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bacalhau_cli import exits, notices, options, render
+from bacalhau_cli import exits, jobtext, notices, options, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
+from bacalhau_cli.jobtext import Templating
 from bacalhau_cli.submission import Watching, submit_and_watch
-from bacalhau_nats.client import jobfile
 from bacalhau_nats.client.wire import TERMINAL_JOB_STATES, job_state
-from bacalhau_nats.errors import BacalhauError, Conflict, InvalidSpec
+from bacalhau_nats.errors import BacalhauError, Conflict, InvalidSpec, WrongArgument
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Job
 
-_STDIN = "-"
-
 
 @click.command(
     cls=Command,
-    help="Submit a job from a YAML or JSON file, or from stdin.",
+    help="Submit a job from a YAML or JSON file, or from stdin. {{ }} in it is filled in as Go's text/template "
+    "does it: {{.name}} with what --template-vars and --template-envs give.",
     examples=(
         "bacalhau job run job.yaml",
+        "bacalhau job run --template-vars image=busybox:1.37,count=3 job.yaml",
         "bacalhau job run --dry-run job.yaml",
         "bacalhau job run --id-only --wait=false < job.json",
     ),
 )
-@click.argument("file", required=False, default=_STDIN)
+@click.argument("files", nargs=-1, metavar="[FILE|-]")
+@jobtext.template_options()
 @options.run_options()
 @switch("--dry-run", help="Show what would change, or the job itself; submit nothing.")
 @switch("--hide-warnings", help="Do not show the server's warnings.")
 @switch("--force", help="Make a new version although nothing changed.")
 @click.pass_obj
 def run(
-    caller: Caller, /, *, file: str, watching: Watching, dry_run: bool, hide_warnings: bool, force: bool
+    caller: Caller,
+    /,
+    *,
+    files: tuple[str, ...],
+    templating: Templating,
+    watching: Watching,
+    dry_run: bool,
+    hide_warnings: bool,
+    force: bool,
 ) -> int:
-    read = _read(file)
+    read = jobtext.read(files, templating, caller.environ)
     if not hide_warnings:
         for warning in read.warnings:
             notices.warn(warning)
@@ -93,29 +101,28 @@ def stop(caller: Caller, /, *, job: str, quiet: bool, namespace: str) -> None:
 
 @click.command(
     cls=Command,
-    help="Check a job file without submitting it.",
-    examples=("bacalhau job validate job.yaml",),
+    help="Check a job file, or stdin, without submitting it; no server is needed.",
+    examples=(
+        "bacalhau job validate job.yaml",
+        "bacalhau job validate --template-vars count=3 - < job.yaml",
+    ),
 )
-@click.argument("file", required=False, default=_STDIN)
-def validate(file: str) -> int:
+@click.argument("files", nargs=-1, metavar="[FILE|-]")
+@jobtext.template_options()
+@click.pass_obj
+def validate(caller: Caller, /, *, files: tuple[str, ...], templating: Templating) -> int:
     try:
-        read = _read(file)
+        read = jobtext.read(files, templating, caller.environ)
         for warning in read.warnings:
             notices.warn(warning)
         _check(read.job)
+    except WrongArgument:
+        raise
     except InvalidSpec as error:
         notices.error(f"the job provided is invalid: {error.message}", hint=error.hint)
         return exits.FAILED
     render.line("OK")
     return exits.OK
-
-
-def _read(file: str) -> jobfile.JobFile:
-    if file != _STDIN:
-        return jobfile.read_file(Path(file))
-    if sys.stdin.isatty():
-        notices.say("Reading the job from the terminal; end it with Ctrl-D.")
-    return jobfile.read(sys.stdin.read(), "stdin")
 
 
 def _dry_run(caller: Caller, job: Job) -> int:

@@ -111,6 +111,30 @@ def test_grouped_events_show_the_last_of_each_execution(run: Run, api: FakeApi) 
     assert "Job submitted" not in err
 
 
+def test_grouped_events_end_with_the_jobs_own(run: Run, api: FakeApi) -> None:
+    ends(api, "Completed", [execution()])
+    rows = run("docker", "run", "--group-events", "img").err.splitlines()
+    begin = next(at for at, row in enumerate(rows) if row.startswith("TIME"))
+    assert "Requested execution" in rows[begin + 1]
+    assert "State Update" in rows[begin + 2]
+
+
+def test_a_job_that_nobody_took_points_at_the_explanation(run: Run, api: FakeApi) -> None:
+    ends(api, "Failed", [], State={"StateType": "Failed", "Message": "not enough nodes"})
+    assert f"bacalhau job explain {ID}" in run("docker", "run", "img").err
+
+
+def test_former_names_of_options_still_work_alone_and_say_so(run: Run, api: FakeApi) -> None:
+    api.on(f"PUT {JOBS}", {"JobID": ID})
+    done = run("docker", "run", "--wait=false", "--concurrency", "3", "-s", "a=b", "img")
+    assert "--concurrency is the former name of --count" in done.err
+    sent = api.asked[-1].body["Job"]
+    assert (sent["Count"], sent["Constraints"][0]["Key"]) == (3, "a")
+    both = run("docker", "run", "--concurrency", "3", "--count", "2", "img")
+    assert both.code == 2
+    assert "give only that one" in both.err
+
+
 def test_node_details_tell_what_each_node_said(run: Run, api: FakeApi) -> None:
     ends(api, "Completed", [execution(RunOutput={"Stdout": "hi\n", "ExitCode": 0})])
     assert "• Node n-1: hi" in run("docker", "run", "--node-details", "img").err
@@ -254,7 +278,41 @@ def test_logs_keep_the_streams_apart(run: Run, api: FakeApi) -> None:
     frames = ['{"value":{"Type":1,"Line":"a"}}', '{"value":{"Type":2,"Line":"b"}}']
     api.on(f"GET {JOBS}/n/logs", Answer(frames=frames))
     assert run("job", "logs", "n", "-t", "--execution-id", "e") == (0, "a", "b")
-    assert api.asked[-1].query == {"tail": "true", "execution_id": "e"}
+    assert api.asked[-1].query == {"tail": "true", "execution_id": "e", "details": "true"}
+
+
+def test_logs_of_all_executions_have_their_ids_and_times_line_by_line(run: Run, api: FakeApi) -> None:
+    other = ID.replace("j-", "e-")
+    pieces = [("e-1", 1, "one\ntw", 10**9), (other, 2, "err\n", 2 * 10**9), ("e-1", 1, "o\nrest", 3 * 10**9)]
+    frames = [
+        json.dumps({"value": {"Type": kind, "Line": line}, "ExecutionID": e, "Time": time, "Seq": 7})
+        for e, kind, line, time in pieces
+    ]
+    begin = json.dumps({"value": {"Type": 0, "Line": ""}, "Since": 0, "ExecutionID": ""})
+    api.on(f"GET {JOBS}/n/logs", Answer(frames=[begin, *frames]))
+    done = run("job", "logs", "--all", "--timestamps", "--since", "5m", "--from-seq", "3", "n")
+    assert done.out == (
+        "e-1 | 1970-01-01T00:00:01.000Z one\ne-1 | 1970-01-01T00:00:01.000Z two\n"
+        "e-1 | 1970-01-01T00:00:03.000Z rest\n"
+    )
+    assert done.err == f"{other[:10]} | 1970-01-01T00:00:02.000Z err\n"
+    sent = api.asked[-1].query
+    assert (sent["all_executions"], sent["from_time"], sent["from_seq"]) == ("true", "5m", "3")
+
+    lines = [json.loads(line) for line in run("job", "logs", "--output", "json", "n").out.splitlines()]
+    assert lines[1] == {
+        "ExecutionID": other,
+        "Stream": "stderr",
+        "Time": "1970-01-01T00:00:02.000Z",
+        "Line": "err",
+        "Seq": 7,
+    }
+
+
+def test_logs_refuses_what_makes_no_sense_before_it_asks(run: Run, api: FakeApi) -> None:
+    assert run("job", "logs", "--all", "-e", "e-1", "n").code == 2
+    assert "is not a time" in run("job", "logs", "--since", "soon", "n").err
+    assert not api.asked
 
 
 def test_rerun_watches_the_new_version(run: Run, api: FakeApi) -> None:
