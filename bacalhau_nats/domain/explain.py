@@ -14,7 +14,7 @@ from itertools import islice
 from bacalhau_nats.domain.bidding import why_never, why_not_now
 from bacalhau_nats.domain.ids import ExecutionID, NodeID, execution_id
 from bacalhau_nats.domain.jobview import ExecutionView
-from bacalhau_nats.domain.node import Approval, NodeReport
+from bacalhau_nats.domain.node import Approval, NodeReport, Scheduling
 from bacalhau_nats.domain.resources import NOTHING, Resources, parse, show_bytes, show_cpu
 from bacalhau_nats.domain.spec import JobSpec
 
@@ -56,6 +56,7 @@ class Seen:
     reported: int = 0
     connected: bool = True
     approval: Approval = Approval.APPROVED
+    scheduling: Scheduling = Scheduling.OPEN
     free: Resources = NOTHING
 
 
@@ -154,6 +155,8 @@ def _why_never_now(spec: JobSpec, seen: Seen | None, said: Sequence[Answer]) -> 
         return "is not connected"
     if seen.approval is not Approval.APPROVED:
         return "was rejected" if seen.approval is Approval.REJECTED else "waits to be approved"
+    if seen.scheduling is not Scheduling.OPEN:
+        return f"is {seen.scheduling.value} and takes no new work"
     if reason := why_never(spec, seen.report):
         return reason
     # A rule of its own, which its report does not tell; a node that has reported since may have changed its mind.

@@ -58,6 +58,7 @@ class Explanations:
                 node.last_report,
                 is_connected(node, presence, approval),
                 approval,
+                node.scheduling,
                 beat.free if beat else NOTHING,
             )
         return found

@@ -10,7 +10,7 @@ from bacalhau_nats.domain.execution import Desired, Wish
 from bacalhau_nats.domain.explain import Answer, Seen, Verdict, asked_about, explain
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id
 from bacalhau_nats.domain.jobview import ExecutionView
-from bacalhau_nats.domain.node import Approval
+from bacalhau_nats.domain.node import Approval, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobType
 from tests.support.builders import a_job, a_node
@@ -49,6 +49,7 @@ def said(node: str, time: int = 1, **changes) -> Answer:
         (seen(connected=False), [], [], Verdict.UNSUITABLE, "is not connected", False),
         (seen(approval=Approval.PENDING), [], [], Verdict.UNSUITABLE, "waits to be approved", False),
         (seen(approval=Approval.REJECTED), [], [], Verdict.UNSUITABLE, "was rejected", False),
+        (seen(scheduling=Scheduling.CORDONED), [], [], Verdict.UNSUITABLE, "is cordoned and takes no new work", False),
         (seen(left=True), [], [], Verdict.UNSUITABLE, "has left", False),
         (seen(draining=True), [], [], Verdict.UNSUITABLE, "is draining", False),
         (seen(free=Resources()), [], [], Verdict.BUSY, "is busy: CPU 1 of 0", False),
