@@ -34,7 +34,9 @@ def credentials(environ: Mapping[str, str]) -> tuple[str, tuple[str, str] | None
             hint="unset one of them",
         )
     if bool(user) != bool(password):
-        raise UserError("only one of BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD is set")
+        raise UserError(
+            "only one of BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD is set", hint="set both, or unset it"
+        )
     return key, (user, password) if user else None
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from bacalhau_nats.client.credentials import SIGN_IN, Credential, Login
 from bacalhau_nats.errors import (
     BacalhauError,
     BusTimeout,
@@ -42,7 +43,7 @@ _BY_CODE: dict[str, type[BacalhauError]] = {
     "ResourceExhausted": StorageFull,
     "TimeOut": BusTimeout,
 }
-_SIGN_IN = "set BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD"
+_UNKNOWN, _NOT_ALLOWED = 401, 403
 
 
 class BrokenOff(Unavailable):
@@ -65,6 +66,26 @@ class Transport:
         self._timeout = timeout
         self._verify = verify
         self._client: httpx.AsyncClient | None = None
+        self._login: Login | None = None
+
+    def sign(self, credential: Credential | None, login: Login | None = None) -> None:
+        """Send this credential from now on, if any, and have this way to get another."""
+        self._login = login
+        if credential is not None:
+            self.headers["Authorization"] = credential.authorization
+            if self._client is not None:
+                self._client.headers["Authorization"] = credential.authorization
+
+    async def _logged_in(self, status: int) -> bool:
+        """Log in if that is what an answer asks for; say whether to ask again."""
+        # Servers with a policy answer 403, and not 401, to a request without a token.
+        wanted = status == _UNKNOWN or (status == _NOT_ALLOWED and "Authorization" not in self.headers)
+        if not wanted or self._login is None:
+            return False
+        login, self._login = self._login, None
+        found = await login()
+        self.sign(found)
+        return found is not None
 
     async def json(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None
@@ -77,6 +98,9 @@ class Transport:
         wanted = {key: _text(value) for key, value in sorted((query or {}).items()) if value}
         with translating(self.base_url, self._timeout):
             response = await self._http().request(method, path, params=wanted, json=body)
+        if await self._logged_in(response.status_code):
+            with translating(self.base_url, self._timeout):
+                response = await self._http().request(method, path, params=wanted, json=body)
         if response.status_code != _OK:
             raise error_of(response.status_code, response.content)
         try:
@@ -199,9 +223,11 @@ def error_of(status: int, content: bytes) -> BacalhauError:
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, BacalhauError)
     message = str(body.get("Message") or body.get("Error") or f"the server answered {status}")
     hint = str(body.get("Hint") or "")
-    if status == 401 and not hint:  # noqa: PLR2004 - HTTP's number
-        hint = _SIGN_IN
     details = {str(key): str(value) for key, value in (body.get("Details") or {}).items()}
+    if status in (_UNKNOWN, _NOT_ALLOWED) and details.get("reason"):
+        message = f"{message}: {details['reason']}"
+    if status == _UNKNOWN and (not hint or hint.startswith("Unauthorized principal")):  # says nothing to do
+        hint = SIGN_IN
     details.update(Status=str(status), Code=code, Component=str(body.get("Component") or ""))
     for taken in ("message", "hint"):
         details.pop(taken, None)

@@ -9,6 +9,7 @@ from typing import Any
 from bacalhau_nats.domain.node import BuildInfo, Heartbeat, NodeReport
 from bacalhau_nats.gateway.http.agent import About
 from bacalhau_nats.gateway.http.app import create_agent_app
+from bacalhau_nats.gateway.http.authorizing import Gatekeeper
 from bacalhau_nats.gateway.listener import Listener
 from bacalhau_nats.gateway.render_node import node_info
 
@@ -25,13 +26,16 @@ class AgentService:
         beat: Callable[[], Heartbeat],
         debug: Callable[[], Mapping[str, Any]],
         config: Callable[[], Mapping[str, Any]],
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self._listener = listener
 
         async def inside() -> Mapping[str, Any]:
             return debug()
 
-        self._app = create_agent_app(About(build, lambda: node_info(report(), beat()), inside, config))
+        about = About(build, lambda: node_info(report(), beat()), inside, config)
+        self._gatekeeper = gatekeeper
+        self._app = create_agent_app(about, gatekeeper=gatekeeper)
         self.ready = asyncio.Event()
 
     @property
@@ -41,4 +45,6 @@ class AgentService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. ``ready`` is set when requests are answered."""
+        if self._gatekeeper:
+            self._gatekeeper.begin()
         await self._listener.serve(self._app, stop, self.ready)

@@ -157,8 +157,8 @@ class Queries:
             await self._whole(item["Job"])
         return items
 
-    async def results(self, text: str, namespace: str, base: str) -> list[Json]:
-        """List where the results of the latest version are; ``base`` is this gateway's own address.
+    async def results(self, text: str, namespace: str, link: Callable[[str], str]) -> list[Json]:
+        """List where the results of the latest version are; ``link`` makes an address of a path of this gateway.
 
         What lies on the bus is offered as a download from this gateway.
         """
@@ -170,7 +170,7 @@ class Queries:
             for one in sorted(job.of_version(job.spec.version), key=lambda one: one.created)
             if one.state is ExecutionState.COMPLETED and one.observed and one.observed.result.kind
         ]
-        return [_result(job, one, base) for one in found]
+        return [_result(job, one, link) for one in found]
 
     # --- history ---------------------------------------------------------------------------------------
 
@@ -231,9 +231,9 @@ def _over(job: JobView, execution_id: str) -> bool:
     return one is None or one.terminal or not one.wanted
 
 
-def _result(job: JobView, one: ExecutionView, base: str) -> Json:
+def _result(job: JobView, one: ExecutionView, link: Callable[[str], str]) -> Json:
     result = one.observed.result if one.observed else None
     if result is None or result.kind != NATS_RESULT:
         return render.spec_config(result) if result else {"Type": ""}
-    url = f"{base}/api/v1/orchestrator/jobs/{job.id}/results/{one.id}.tar.gz"
+    url = link(f"/api/v1/orchestrator/jobs/{job.id}/results/{one.id}.tar.gz")
     return {"Type": "urlDownload", "Params": {"URL": url}}

@@ -11,13 +11,16 @@ from bacalhau_nats.errors import UserError
 JOB_STORE = "JobStore"
 API_SERVER = "APIServer"
 NODES_MANAGER = "NodesManager"
+AUTHORIZER = "Authorizer"
 
 
 class Refusal(UserError):
     """The request cannot be served, and the public API has a fixed answer for it."""
 
-    def __init__(self, message: str, *, status: int, code: str, component: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, status: int, code: str, component: str, hint: str = "", **details: str
+    ) -> None:
+        super().__init__(message, hint=hint, **details)
         self.status = status
         self.code = code
         self.component = component
@@ -36,6 +39,41 @@ def invalid_job(message: str) -> Refusal:
 def unspecific() -> Refusal:
     """Answer as the public server answers where it has no message."""
     return Refusal("Internal server error", status=500, code="InternalError", component="Unknown")
+
+
+def unauthorized(reason: str) -> Refusal:
+    """Refuse somebody who does not prove who they are."""
+    return Refusal(
+        "Request Unauthorized",
+        status=401,
+        code="Unauthorized",
+        component=AUTHORIZER,
+        hint="Unauthorized principal. Event has been recorded.",
+        reason=reason,
+    )
+
+
+def forbidden(reason: str) -> Refusal:
+    """Refuse somebody who may not do this."""
+    return Refusal(
+        "Request Forbidden",
+        status=403,
+        code="Forbidden",
+        component=AUTHORIZER,
+        hint="Check if user have access to this resource. Event has been recorded.",
+        reason=reason,
+    )
+
+
+def no_provider_keys(why: str) -> Refusal:
+    """Say that a token cannot be judged: the provider's keys are not known. The public server answers 401."""
+    return Refusal(
+        f"the token cannot be checked: {why}",
+        status=503,
+        code="ServiceUnavailable",
+        component=AUTHORIZER,
+        hint="try again; the node's log says more",
+    )
 
 
 def job_not_found(text: str) -> Refusal:

@@ -14,6 +14,7 @@ from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.errors import UserError
 from bacalhau_nats.gateway.core import Gateway, GatewaySettings, Identity
 from bacalhau_nats.gateway.http.app import create_app
+from bacalhau_nats.gateway.http.authorizing import Gatekeeper
 from bacalhau_nats.gateway.listener import Listener
 from bacalhau_nats.gateway.presence import RosterPresence
 from bacalhau_nats.messages import NodeStatus
@@ -33,12 +34,13 @@ _VIEW_PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class GatewayServiceSettings:
-    """Where the gateway listens, and how it works."""
+    """Where the gateway listens, whom it serves (everybody, without a gatekeeper), and how it works."""
 
     host: str = "127.0.0.1"
     port: int = 1234
     cert_file: str = ""
     key_file: str = ""
+    gatekeeper: Gatekeeper | None = None
     core: GatewaySettings = field(default_factory=GatewaySettings)
     config: Callable[[], Mapping[str, Any]] = dict
     debug: Callable[[], Mapping[str, Any]] = dict
@@ -96,7 +98,10 @@ class GatewayService:
                 "bacalhau-gateway", version, "the HTTP API, translated onto the bus", endpoints
             ),
         ):
-            await self._listener.serve(create_app(self.gateway), stop, self.ready)
+            if self._settings.gatekeeper:
+                self._settings.gatekeeper.begin()
+            app = create_app(self.gateway, gatekeeper=self._settings.gatekeeper)
+            await self._listener.serve(app, stop, self.ready)
 
     async def logs(
         self, job_id: JobID, execution_ids: Sequence[ExecutionID], *, follow: bool, start: LogStart

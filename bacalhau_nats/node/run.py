@@ -29,7 +29,7 @@ from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.outlook import Outlook
 from bacalhau_nats.messaging.topology import ensure
-from bacalhau_nats.node import slices
+from bacalhau_nats.node import gate, slices
 from bacalhau_nats.node.identity import Self, who_am_i
 from bacalhau_nats.node.presence import say_hello
 from bacalhau_nats.node.servers import connected, nats_servers, without_password
@@ -167,12 +167,8 @@ class _Node:
             defaults=slices.job_defaults(settings),
             manual_approval=settings.orchestrator.node_manager.manual_approval,
         )
-        slices.refuse_unkept_auth(settings)
-        if settings.api.host not in ("127.0.0.1", "::1", "localhost"):
-            log.warning(
-                "the API listens on %s without authentication: everybody who reaches it may run jobs",
-                settings.api.host,
-            )
+        if warning := gate.warning(settings):
+            log.warning("%s", warning, extra={"action": "api_open"})
         return GatewayService(
             self._bus,
             self.bulk,
@@ -183,6 +179,7 @@ class _Node:
                 port=settings.api.port,
                 cert_file=settings.api.tls.cert_file,
                 key_file=settings.api.tls.key_file,
+                gatekeeper=gate.gatekeeper(settings),
                 core=core,
                 config=settings.to_wire,
                 debug=self._debug,
@@ -249,7 +246,6 @@ class _Node:
 
     def _agent(self, compute: ComputeService) -> AgentService:
         api = self._settings.api
-        slices.refuse_unkept_auth(self._settings)
         agent = AgentService(
             Listener(api.host, api.port, api.tls.cert_file, api.tls.key_file),
             self._me.build,
@@ -257,6 +253,7 @@ class _Node:
             beat=compute.pulse.now,
             debug=self._debug,
             config=self._settings.to_wire,
+            gatekeeper=gate.gatekeeper(self._settings),
         )
         self.api_url = agent.url
         return agent

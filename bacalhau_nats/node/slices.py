@@ -12,7 +12,6 @@ from bacalhau_nats.domain.intake import JobDefaults, TypeDefaults
 from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.scheduling.plan import Policy
 from bacalhau_nats.domain.spec import JobSpec, NetworkType, ResourcesConfig, SpecConfig
-from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.messaging.topology import Topology
 from bacalhau_nats.ports import Storage
 from bacalhau_nats.requester.desk import DeskSettings
@@ -74,20 +73,6 @@ def _finite(section: FiniteJobDefaults) -> TypeDefaults:
 
 def _endless(section: EndlessJobDefaults) -> TypeDefaults:
     return TypeDefaults(priority=section.priority, resources=_resources(section))
-
-
-def refuse_unkept_auth(settings: Settings) -> None:
-    """Raise InvalidSettings when the settings name who may use the API: nobody checks that yet.
-
-    Serving all the same would open what its owner meant to close.
-    """
-    auth = settings.api.auth
-    for key, given in (("API.Auth.Users", auth.users), ("API.Auth.Oauth2", auth.oauth2.jwks_uri)):
-        if given:
-            raise InvalidSettings(
-                f"{key} is set, but this version does not authenticate its callers",
-                hint="remove it, keep API.Host on the loopback interface, and put a proxy that checks users before it",
-            )
 
 
 def disabled(settings: Settings, group: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from bacalhau_nats.settings.section import Section, key, part
+from bacalhau_nats.settings.users import Oauth2Settings, User, check_users
 from bacalhau_nats.settings.values import Text
 
 
@@ -28,37 +29,6 @@ class AuthMethod(Section):
     policy_path: Text = key("", "Policy that decides about the proof.", unused=True)
 
 
-class Capability(Section):
-    """What a user may do."""
-
-    actions: tuple[str, ...] = key((), "Such as read:job, write:node, read:* or *.")
-
-
-class User(Section):
-    """Somebody who may use the API, by name and password or by key."""
-
-    alias: Text = key("", "Name used in messages.")
-    username: Text = key("", "Name for HTTP basic authentication.")
-    password: str = key("", "Password, plain or as a bcrypt hash.", secret=True)
-    api_key: str = key("", "Key sent as a bearer token.", secret=True)
-    capabilities: tuple[Capability, ...] = key((), "What the user may do.")
-
-
-class Oauth2Settings(Section):
-    """An identity provider whose tokens the gateway accepts."""
-
-    provider_id: Text = key("", "Identity of the provider.")
-    provider_name: Text = key("", "Name of the provider, shown to people.")
-    token_endpoint: Text = key("", "URL where a client fetches a token.")
-    jwks_uri: Text = key("", "URL of the keys that sign tokens.")
-    issuer: Text = key("", "Issuer a token must name.")
-    device_client_id: Text = key("", "Client id of the device-code flow.")
-    audience: Text = key("", "Audience a token must name.")
-    scopes: tuple[str, ...] = key((), "Scopes a client asks for.")
-    device_authorization_endpoint: Text = key("", "URL where the device-code flow starts.")
-    polling_interval: int = key(0, "Seconds between a client's polls for its token.", ge=0)
-
-
 def _client_key() -> dict[str, AuthMethod]:
     return {"ClientKey": AuthMethod(type="challenge")}
 
@@ -70,6 +40,12 @@ class APIAuthSettings(Section):
     access_policy_path: Text = key("", "Rego policy of the original; refused here, use API.Auth.Users.")
     users: tuple[User, ...] = key((), "Users with their secrets and capabilities.")
     oauth2: Oauth2Settings = part(Oauth2Settings)
+
+    @field_validator("users")
+    @classmethod
+    def _whole(cls, users: tuple[User, ...]) -> tuple[User, ...]:
+        check_users(users)
+        return users
 
     @field_validator("access_policy_path")
     @classmethod

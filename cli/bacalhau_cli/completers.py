@@ -115,12 +115,24 @@ async def _nodes(_ctx: click.Context, client: Client) -> _Found:
     ]
 
 
+def _profiles(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from bacalhau_cli.profiles import Profiles  # noqa: PLC0415 - only to complete
+    from bacalhau_nats.errors import UserError  # noqa: PLC0415
+
+    try:
+        names = Profiles(ctx.obj.data_dir()).names()
+    except UserError:
+        return []
+    return _items(((name, "") for name in names), incomplete)
+
+
 _BY_NAME: dict[str | None, Any] = {
     "job": _asked(_jobs),
     "node_id": _asked(_nodes),
     "execution_id": _asked(_executions),
     "assignment": _keys,
     "global_config": _keys,
+    "global_profile": _profiles,
     "file": _path("file"),
     "files": _path("file"),
     "global_data_dir": _path("dir"),

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bacalhau_nats.errors import Forbidden
+
 if TYPE_CHECKING:
+    from bacalhau_cli.connection import Connection, Server
     from bacalhau_nats.client import Client
     from bacalhau_nats.settings import Settings
 
 T = TypeVar("T")
 
+_ENDPOINT = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")
 _TLS = "BACALHAU_API_TLS_"
 
 
@@ -41,29 +45,40 @@ class Caller:
         )
 
     def endpoint(self) -> str:
-        """Give the address of the server: flags, then environment, then config file, then the default.
+        """Give the address of the server: flags, environment, config file, profile, or the default."""
+        return self.connection().url
+
+    def server(self) -> Server:
+        """Give the server that flags, then environment, then configuration name, and what to trust of it.
 
         The settings as a whole are only loaded when a file or ``-c`` takes part, which takes 100 ms.
         """
-        return self._server()[0]
-
-    def _server(self) -> tuple[str, bool | str]:
-        """Give the server's address, and what to trust when it speaks https."""
-        if self._needs_settings():
-            api = self.settings().api
-            return api.url, False if api.tls.insecure else api.tls.ca_file or True
+        from bacalhau_cli.connection import DEFAULT, Server  # noqa: PLC0415 - not for --help
         from bacalhau_nats.client import environment  # noqa: PLC0415 - not for --help
 
+        if self._needs_settings():
+            settings = self.settings()
+            api = settings.api
+            sources = {settings.source(key) for key in ("API.Host", "API.Port")} - {"default"}
+            # A node's own file says where it listens, which is no wish of a client.
+            said = any(source.startswith(("-c", "the ")) for source in sources)
+            verify = False if api.tls.insecure else api.tls.ca_file or True
+            return Server(api.url, said or (bool(sources) and api.url != DEFAULT), verify)
         host, port = (str(self.given.get(name) or "") for name in ("api_host", "api_port"))
-        return environment.address(self.environ, host, port), True
+        named = bool(host or port or any(self.environ.get(name) for name in _ENDPOINT))
+        return Server(environment.address(self.environ, host, port), named)
 
-    def client(self) -> Client:
-        """Make a client of that server, with the credentials of the environment."""
-        from bacalhau_nats.client import Client, environment  # noqa: PLC0415 - not for --help
+    def connection(self) -> Connection:
+        """Find out which server is asked and with which credential. Raises UserError."""
+        from bacalhau_cli.connection import connection  # noqa: PLC0415 - not for --help
 
-        token, basic = environment.credentials(self.environ)
-        url, verify = self._server()
-        return Client(url, token=token, basic=basic, verify=verify)
+        return connection(self)
+
+    def client(self, to: Connection | None = None) -> Client:
+        """Make a client of that server, with the credential that there is for it."""
+        from bacalhau_cli.login import SignedClient  # noqa: PLC0415 - not for --help
+
+        return SignedClient(to or self.connection(), self.data_dir())
 
     def data_dir(self) -> Path:
         """Give the data folder as the flag or the environment names it, without loading settings."""
@@ -75,11 +90,18 @@ class Caller:
         """Run ``work`` with a client that is closed at the end."""
         import asyncio  # noqa: PLC0415 - not for --help
 
+        from bacalhau_cli.connection import explained  # noqa: PLC0415 - not for --help
+
+        to = self.connection()
+
         async def run() -> T:
-            async with self.client() as client:
+            async with self.client(to) as client:
                 return await work(client)
 
-        return asyncio.run(run())
+        try:
+            return asyncio.run(run())
+        except Forbidden as error:
+            raise explained(error, to) from error
 
     def _needs_settings(self) -> bool:
         return (

@@ -151,15 +151,23 @@ def _long(short: str, params: Iterable[click.Parameter]) -> str:
 
 
 class Group(_Helpful, click.Group):
-    """Commands by name, each loaded from ``module:attribute`` when it is needed."""
+    """Commands by name, each loaded from ``module:attribute`` when it is needed.
 
-    def __init__(self, name: str, *, lazy: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+    With ``profile`` the group and all below it take ``--profile``.
+    """
+
+    def __init__(
+        self, name: str, *, lazy: Mapping[str, tuple[str, str]], profile: bool = False, **settings: Any
+    ) -> None:
         settings.setdefault("context_settings", HELP_NAMES)
         settings["params"] = [*(settings.get("params") or []), *global_options()]
         settings.setdefault("subcommand_metavar", "COMMAND [ARGS]...")
         settings.update(no_args_is_help=False, invoke_without_command=True)
         super().__init__(name, **settings)
         self._lazy = dict(lazy)
+        self._profile = profile
+        if profile:
+            self.params.append(profile_option())
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name the commands in the order of the table."""
@@ -171,6 +179,8 @@ class Group(_Helpful, click.Group):
             return None
         module, _, attribute = self._lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(f"bacalhau_cli.commands.{module}"), attribute)
+        if self._profile and not any("--profile" in param.opts for param in command.params):
+            command.params.append(profile_option())
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -242,6 +252,16 @@ def global_options() -> list[click.Option]:
         _global("log_level", ["--log-level"], hidden=True, help="Use -c Logging.Level= instead."),
         _global("quiet", ["--quiet"], is_flag=True, help="Say nothing but data and errors."),
     ]
+
+
+def profile_option() -> click.Option:
+    """Give the option of commands that ask a server."""
+    return _global(
+        "profile",
+        ["--profile"],
+        metavar="NAME",
+        help="Profile to use: a server with its token and time limit.",
+    )
 
 
 def _global(name: str, names: list[str], **settings: Any) -> click.Option:

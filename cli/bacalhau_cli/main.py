@@ -28,6 +28,7 @@ root = Group(
     "5 not over in time, 130 interrupted.",
     lazy={
         "agent": ("agent:agent", "Ask the server about itself."),
+        "auth": ("auth:auth", "Log in, log out, and see which credential is used."),
         "completion": ("completion:completion", "Make a shell complete commands, options and ids."),
         "config": ("config:config", "Show and change the configuration."),
         "devstack": ("devstack:devstack", "Start a whole cluster on this machine, to try things."),
@@ -35,6 +36,7 @@ root = Group(
         "help": ("help:help_", "Show the help of a command."),
         "job": ("job:job", "Submit, look at and stop jobs, and fetch their results."),
         "node": ("node:node", "Look at the nodes of the cluster, and decide about them."),
+        "profile": ("profile:profile", "Keep servers by name, and switch between them."),
         "serve": ("serve:serve", "Start a node: orchestrator, compute or both."),
         "version": ("version:version", "Show the versions of this client and of the server."),
         "wasm": ("wasm:wasm", "Run WebAssembly modules."),

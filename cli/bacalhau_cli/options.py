@@ -12,6 +12,7 @@ import click
 from bacalhau_cli import notices
 from bacalhau_cli.groups import switch
 from bacalhau_cli.render import Output
+from bacalhau_nats.errors import UserError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -40,6 +41,14 @@ def seconds_of(text: str) -> float | None:
     if not parts or "".join(part.group() for part in parts) != text:
         return None
     return sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)
+
+
+def seconds(text: str, what: str) -> float:
+    """Read a duration. Raises UserError that begins with ``what`` it is."""
+    found = seconds_of(text)
+    if found is None:
+        raise UserError(f"{what}: {text!r} is not a duration", hint="write it as 300s or 5m0s")
+    return found
 
 
 class Whole(click.ParamType[int]):

@@ -6,10 +6,12 @@ import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.acceptance.program import Node, settings
+from tests.support.replay import FOLDER, key_set, provider_settings
+from tests.unit.client.fake_api import Answer, serving
 
 _PORTS = ("API__Port", "Orchestrator__Port", "Publishers__Types__Local__Port")
 _BOTH = ("--orchestrator", "--compute")
@@ -51,7 +53,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a port that nobody listens on, below those that the system gives to outgoing connections."""
     for port in random.sample(range(10_000, 20_000), 100):
         with socket.socket() as probe, suppress(OSError):
@@ -67,6 +69,8 @@ class Setup:
     server: str
     bases: Mapping[str, str]
     names: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What a request to this server needs that is none of the recorded ones."""
 
 
 class Profiles:
@@ -86,7 +90,13 @@ class Profiles:
         profile = "solo" if profile == "spoiled" else profile
         if self._running is None or self._running[0] != profile:
             self.close()
-            make = {"duo": self._duo, "manual": self._manual, "bare": self._bare}.get(profile)
+            make = {
+                "duo": self._duo,
+                "manual": self._manual,
+                "bare": self._bare,
+                "users": self._users,
+                "sso": self._sso,
+            }.get(profile)
             self._running = profile, make() if make else self._single(profile)
         return self._running[1]
 
@@ -96,7 +106,7 @@ class Profiles:
         self._stack.close()
 
     def _node(self, name: str, *args: str, **more: object) -> Node:
-        ports = {key: _free_port() for key in _PORTS}
+        ports = {key: free_port() for key in _PORTS}
         more = ports | more
         node = Node(
             self._command, self._folder / name, *args, *settings(**more), REC_HOST_VALUE="from-the-host"
@@ -109,6 +119,19 @@ class Profiles:
         if profile in ("solo", "quick"):
             more["Compute__AllowListedLocalPaths"] = f"{self._inputs}/**"
         return self._setup(self._node(profile, *_BOTH, **_ALONE, **more).ready())
+
+    def _users(self) -> Setup:
+        file = self._folder / "users.yaml"  # JSON is YAML
+        file.write_bytes((FOLDER / "users.json").read_bytes())
+        found = self._setup(self._node("users", *_BOTH, "-c", str(file), **_ALONE).ready())
+        return replace(found, headers={"Authorization": "Bearer ADMIN-KEY-0123456789abcdef"})
+
+    def _sso(self) -> Setup:
+        files = self._stack.enter_context(serving())
+        files.on("GET /jwks.json", Answer(key_set()))
+        provider = [part for one in provider_settings(files.url) for part in ("-c", one)]
+        found = self._setup(self._node("sso", *_BOTH, *provider, **_ALONE).ready())
+        return replace(found, names={**found.names, "files.url": files.url})
 
     def _bare(self) -> Setup:
         more = {"Orchestrator__Scheduler__QueueBackoff": "1s"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,7 +21,20 @@ from tests.support.http_server import http_server, says
 from tests.support.replay import FOLDER, Replayer, Step, scenarios
 from tests.support.waiting import eventually
 
-PROFILES = ("spoiled", "solo", "secrets", "quick", "duo", "bare", "guard", "defaults", "manual")
+PROFILES = (
+    "spoiled",
+    "solo",
+    "secrets",
+    "quick",
+    "duo",
+    "bare",
+    "guard",
+    "defaults",
+    "manual",
+    "users",
+    "sso",
+)
+_ENGINE = re.compile(r'"ExecutionEngines": \[[^]]*"docker"')
 SHORT_PATIENCE, PATIENCE = 4, 30  # seconds, for what is known to differ and for the rest
 
 
@@ -30,7 +44,7 @@ def recorded() -> Iterator[object]:
         for file in sorted(FOLDER.glob("*.jsonl")):
             for scenario, steps in scenarios(file.stem, profile).items():
                 text = json.dumps(steps)
-                needs = any("docker" in step.get("needs", ()) for step in steps) or '"docker"]' in text
+                needs = any("docker" in step.get("needs", ()) for step in steps) or _ENGINE.search(text)
                 marks = [pytest.mark.docker] if needs else []
                 yield pytest.param(profile, steps, id=f"{file.stem}/{scenario}", marks=marks)
 
@@ -51,7 +65,9 @@ async def files() -> AsyncIterator[str]:
 
 
 async def has_docker(http: httpx.AsyncClient, setup: Setup) -> bool:
-    nodes = (await http.get(f"{setup.bases['']}/api/v1/orchestrator/nodes")).json()["Nodes"]
+    nodes = (await http.get(f"{setup.bases['']}/api/v1/orchestrator/nodes", headers=setup.headers)).json()[
+        "Nodes"
+    ]
     infos = [node["Info"]["ComputeNodeInfo"] for node in nodes if node["Info"]["NodeType"] == "Compute"]
     return all("docker" in info["ExecutionEngines"] for info in infos)
 
@@ -61,7 +77,7 @@ async def test_real_nodes_answer_as_the_public_server_does(
     profile: str, steps: list[Step], profiles: Profiles, files: str, request: pytest.FixtureRequest
 ) -> None:
     setup = await asyncio.to_thread(profiles.setup, profile)
-    names = {**setup.names, "files.url": files}
+    names = {"files.url": files, **setup.names}
     async with httpx.AsyncClient(timeout=40) as http:
         if request.node.get_closest_marker("docker"):
             await eventually(lambda: has_docker(http, setup), within=30)

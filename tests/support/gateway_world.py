@@ -24,6 +24,7 @@ from bacalhau_nats.domain.spec import JobType, SpecConfig
 from bacalhau_nats.domain.view import View
 from bacalhau_nats.gateway.core import Gateway, GatewaySettings, Identity, Presence
 from bacalhau_nats.gateway.http.app import HTTPLimits, create_app
+from bacalhau_nats.gateway.http.authorizing import Gatekeeper
 from bacalhau_nats.messages import LogChunk
 from bacalhau_nats.ports import LogEntry, LogStart
 from tests.support.memory_blobs import MemoryBlobs
@@ -67,6 +68,7 @@ class GatewayWorld:
         *,
         limits: HTTPLimits | None = None,
         stream: Stream | None = None,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         ticks = itertools.count(1_800_000_000)
         self.stream = stream or Stream(lambda: next(ticks))
@@ -97,7 +99,7 @@ class GatewayWorld:
             logs=self._logs,
             now=lambda: self._last() + 1,
         )
-        self.app = create_app(self.gateway, limits=limits or HTTPLimits(per_second=0))
+        self.app = create_app(self.gateway, limits=limits or HTTPLimits(per_second=0), gatekeeper=gatekeeper)
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway:1234")
 

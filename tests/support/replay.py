@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
-import hashlib
 import io
 import json
 import random
@@ -16,11 +15,24 @@ import string
 import tarfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
+    RSAPrivateNumbers,
+    RSAPublicNumbers,
+    rsa_crt_dmp1,
+    rsa_crt_dmq1,
+    rsa_crt_iqmp,
+    rsa_recover_prime_factors,
+)
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwt.algorithms import RSAAlgorithm
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -42,17 +54,71 @@ def scenarios(name: str, *profiles: str) -> dict[str, list[Step]]:
     return found
 
 
+def _client_key() -> Step:
+    found: Step = json.loads((FOLDER / "client-key.json").read_text())
+    return found
+
+
+@cache
+def _private_key() -> RSAPrivateKey:
+    n, e, d = (int(_client_key()[name], 16) for name in ("n", "e", "d"))
+    p, q = rsa_recover_prime_factors(n, e, d)
+    parts = (rsa_crt_dmp1(d, p), rsa_crt_dmq1(d, q), rsa_crt_iqmp(p, q))
+    return RSAPrivateNumbers(p, q, d, *parts, RSAPublicNumbers(e, n)).private_key()
+
+
+def sign(message: bytes) -> bytes:
+    """Sign with the throw-away key, PKCS#1 v1.5 over SHA-256."""
+    return _private_key().sign(message, PKCS1v15(), SHA256())
+
+
 def answer_challenge(phrase: str) -> str:
-    """Sign a phrase with the throw-away key, PKCS#1 v1.5 over SHA-256."""
-    key = json.loads((FOLDER / "client-key.json").read_text())
-    n, d = int(key["n"], 16), int(key["d"], 16)
-    size = (n.bit_length() + 7) // 8
-    digest = bytes.fromhex("3031300d060960864801650304020105000420")
-    digest += hashlib.sha256(base64.b64decode(phrase)).digest()
-    padded = b"\x00\x01" + b"\xff" * (size - len(digest) - 3) + b"\x00" + digest
-    signature = pow(int.from_bytes(padded, "big"), d, n).to_bytes(size, "big")
-    proof = {"PhraseSignature": base64.b64encode(signature).decode(), "PublicKey": key["public_key"]}
+    """Answer the challenge of a phrase with the throw-away key."""
+    signature = base64.b64encode(sign(base64.b64decode(phrase))).decode()
+    proof = {"PhraseSignature": signature, "PublicKey": _client_key()["public_key"]}
     return base64.b64encode(json.dumps(proof).encode()).decode()
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def make_jwt(claims: Step, header: Step | None = None, *, spoil: bool = False) -> str:
+    """Make a token signed with the throw-away key, whatever its header says; ``{"in_s": n}`` is a time from now."""
+    now = int(time.time())
+    filled = {
+        name: now + value["in_s"] if isinstance(value, dict) and "in_s" in value else value
+        for name, value in claims.items()
+    }
+    head = {"alg": "RS256", "kid": "k1", "typ": "JWT"} | (header or {})
+    text = ".".join(_base64url(json.dumps(part).encode()) for part in (head, filled))
+    signature = bytearray(sign(text.encode()))
+    if spoil:
+        signature[len(signature) // 2] ^= 1
+    return f"{text}.{_base64url(bytes(signature))}"
+
+
+def key_set(key_id: str = "k1") -> bytes:
+    """Publish the throw-away key as a provider of identities does."""
+    key = RSAAlgorithm.to_jwk(_private_key().public_key(), as_dict=True)
+    return json.dumps({"keys": [key | {"kid": key_id, "use": "sig", "alg": "RS256"}]}).encode()
+
+
+def provider_settings(files_url: str) -> list[str]:
+    """Name the provider of the profile ``sso``, whose keys are at ``jwks.json`` of that server."""
+    given = {
+        "ProviderID": "test-idp",
+        "ProviderName": "Test Provider",
+        "JWKSUri": f"{files_url}/jwks.json",
+        "Issuer": "https://issuer.example/",
+        "Audience": "the-audience",
+        "DeviceClientID": "client-1",
+        "TokenEndpoint": f"{files_url}/token",
+        "DeviceAuthorizationEndpoint": f"{files_url}/device",
+        "PollingInterval": "5",
+        "Scopes": "openid,profile",
+    }
+    return [f"API.Auth.Oauth2.{key}={value}" for key, value in given.items()]
 
 
 class Replayer:
@@ -109,6 +175,8 @@ class Replayer:
             match one:
                 case {"answer": {"phrase": phrase, "as": name}}:
                     self.names[name] = answer_challenge(self.names[phrase])
+                case {"jwt": {"as": name, **token}}:
+                    self.names[name] = make_jwt(**token)
                 case {"sleep_s": seconds}:
                     await asyncio.sleep(seconds)
                 case {"clock": name}:
@@ -201,7 +269,8 @@ class Replayer:
         made = self._http.build_request(
             request["method"],
             address,
-            headers={key: self._fill(value) for key, value in headers.items() if value is not None},
+            # Blanks at the end of a value are not sent by every library, and are no part of it.
+            headers={key: self._fill(value).rstrip() for key, value in headers.items() if value is not None},
             content=body,
         )
         if "path" in request:  # as it is: the library would write some paths in another way

@@ -22,7 +22,8 @@ from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.explain import Explanations
 from bacalhau_nats.gateway.http import problems
 from bacalhau_nats.gateway.http.agent import About, AgentRoutes
-from bacalhau_nats.gateway.http.auth import AuthRoutes
+from bacalhau_nats.gateway.http.auth import AuthRoutes, ClosedAuthRoutes
+from bacalhau_nats.gateway.http.authorizing import Authorization, Gatekeeper
 from bacalhau_nats.gateway.http.jobs import JobRoutes
 from bacalhau_nats.gateway.http.logs import LogRoutes
 from bacalhau_nats.gateway.http.middleware import REQUEST_ID, Edge, Limits, ServerHeaders, request_id_of
@@ -52,8 +53,10 @@ class HTTPLimits:
     seconds: float = 30
 
 
-def create_app(gateway: Gateway, *, limits: HTTPLimits | None = None) -> FastAPI:
-    """Make the application of a gateway: the whole API."""
+def create_app(
+    gateway: Gateway, *, limits: HTTPLimits | None = None, gatekeeper: Gatekeeper | None = None
+) -> FastAPI:
+    """Make the application of a gateway: the whole API. Without a gatekeeper it is open to everybody."""
     nodes = Nodes(gateway)
 
     async def debug() -> dict[str, Any]:
@@ -64,22 +67,29 @@ def create_app(gateway: Gateway, *, limits: HTTPLimits | None = None) -> FastAPI
     queries = Queries(gateway, submissions.content.give_back)
     # Routes are tried in this order: the ones asked most come first.
     routers = (
-        JobRoutes(submissions, queries, Explanations(gateway)).router(),
-        AuthRoutes(gateway.identity).router(),
+        JobRoutes(
+            submissions, queries, Explanations(gateway), gatekeeper.links.sign if gatekeeper else None
+        ).router(),
+        (ClosedAuthRoutes() if gatekeeper else AuthRoutes(gateway.identity)).router(),
         LogRoutes(gateway).router(),
         ResultRoutes(gateway).router(),
         NodeRoutes(nodes).router(),
     )
-    return _application(about, routers, limits)
+    return _application(about, routers, limits, gatekeeper)
 
 
-def create_agent_app(about: About, *, limits: HTTPLimits | None = None) -> FastAPI:
+def create_agent_app(
+    about: About, *, limits: HTTPLimits | None = None, gatekeeper: Gatekeeper | None = None
+) -> FastAPI:
     """Make the application of a node that is no gateway: it says what it is, and nothing else."""
-    return _application(about, (), limits)
+    return _application(about, (), limits, gatekeeper)
 
 
-def _application(about: About, routers: Sequence[APIRouter], limits: HTTPLimits | None) -> FastAPI:
+def _application(
+    about: About, routers: Sequence[APIRouter], limits: HTTPLimits | None, gatekeeper: Gatekeeper | None
+) -> FastAPI:
     bounds = limits or HTTPLimits()
+    closed = [Middleware(Authorization, gatekeeper=gatekeeper)] if gatekeeper else []
     app = FastAPI(
         title="bacalhau-nats",
         version=about.build.git_version or "dev",
@@ -88,6 +98,7 @@ def _application(about: About, routers: Sequence[APIRouter], limits: HTTPLimits 
         middleware=[
             Middleware(Edge),
             Middleware(Limits, body=bounds.body, per_second=bounds.per_second, seconds=bounds.seconds),
+            *closed,
             Middleware(ServerHeaders, build=about.build),
         ],
         exception_handlers={BacalhauError: _on_error, HTTPException: _on_http_error},

@@ -1,8 +1,9 @@
-"""``/api/v1/auth`` of an open server: prove that you hold some key, get a token.
+"""``/api/v1/auth``. On an open server: prove that you hold some key, get a token.
 
 Nothing depends on it: an open server accepts every request whatever its ``Authorization`` says. But the
 public clients take a server without a method for one that wants a login, so there is one: a challenge
-whose phrase is the node's id, answered with an RSA signature (PKCS#1 v1.5 over SHA-256) and its key.
+whose phrase is the node's id, answered with an RSA signature (PKCS#1 v1.5 over SHA-256) and its key. A server
+with users lists no method, since that is what makes those clients ask for a login.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import json
 import secrets
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -27,14 +27,14 @@ from bacalhau_nats.gateway.core import Identity
 from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.wire import Json, answer, body_of
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 PREFIX = "/api/v1/auth"
 METHOD = "clientkey"
 _MONTH = 30 * 24 * 3600
 _MICROSECONDS = 1_000_000
-_SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-_SEQUENCE, _INTEGER = 0x30, 0x02
-_LONG_FORM = 0x80
-_LARGEST_KEY = 16_384 // 8
+_LARGEST_KEY = 16_384  # bits
 _LARGEST_EXPONENT = 2**31 - 1  # as Go has it: checking a signature takes a time in proportion to its length
 
 
@@ -97,11 +97,14 @@ class AuthRoutes:
         token = self._token(key)
         return answer(request, {"Authentication": {"success": True, "token": token}})
 
-    def _token(self, key: PublicKey) -> str:
-        modulus = key.n.to_bytes((key.n.bit_length() + 7) // 8, "big")
+    def _token(self, key: RSAPublicKey) -> str:
+        import jwt  # noqa: PLC0415 - few ask for a token
+
+        n = key.public_numbers().n
+        modulus = n.to_bytes((n.bit_length() + 7) // 8, "big")
         client, me = hashlib.sha256(modulus).hexdigest(), self._identity.node_id
         now = int(time.time() * _MICROSECONDS)
-        claims = {
+        claims: Json = {
             "iss": me,
             "aud": [me],
             "sub": client,
@@ -109,14 +112,21 @@ class AuthRoutes:
             "exp": now + _MONTH * _MICROSECONDS,
             "ns": {"*": 5, client: 15},
         }
-        head = f"{_base64url({'alg': 'HS256', 'typ': 'JWT'})}.{_base64url(claims)}"
-        signature = hmac.digest(self._secret, head.encode(), "sha256")
-        return f"{head}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+        return jwt.encode(claims, self._secret, algorithm="HS256")
 
 
-def _base64url(value: Json) -> str:
-    raw = json.dumps(value, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+class ClosedAuthRoutes:
+    """The one route of a server that has users: none of the old ways leads in."""
+
+    def router(self) -> APIRouter:
+        """Give the route with its documentation."""
+        routes = routes_under(PREFIX, "auth")
+        routes.add_api_route("", self.methods, methods=["GET"], summary="List the ways to authenticate")
+        return routes
+
+    async def methods(self, request: Request) -> Response:
+        """Give no method: clients then say that a password, a key or a provider's token is needed."""
+        return answer(request, {"NextToken": "", "Methods": {}})
 
 
 def _rejected(request: Request, reason: str) -> Response:
@@ -132,48 +142,33 @@ def _unreadable(why: str) -> refusals.Refusal:
     )
 
 
-# --- RSA, as little as checking a signature needs -------------------------------------------------------
+def read_key(der: bytes) -> RSAPublicKey:
+    """Read a PKCS#1 RSAPublicKey in DER. Raises ValueError when it is none, or one that is slow to check with."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - few ask for a token
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
 
-
-class PublicKey(NamedTuple):
-    """An RSA public key: modulus and exponent."""
-
-    n: int
-    e: int
-
-
-def read_key(der: bytes) -> PublicKey:
-    """Read a PKCS#1 RSAPublicKey in DER. Raises ValueError when it is none."""
-    body, rest = _element(der, _SEQUENCE)
-    modulus, body = _element(body, _INTEGER)
-    exponent, body = _element(body, _INTEGER)
-    key = PublicKey(int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big"))
-    if rest or body or key.n < 3 or key.e < 3 or len(modulus) > _LARGEST_KEY:  # noqa: PLR2004 - the least of either
-        raise ValueError("it is no RSA public key of at most 16384 bits")
-    if key.e > _LARGEST_EXPONENT:
+    if len(der) > _LARGEST_KEY:  # bytes: nobody's key is as long as that
+        raise ValueError("it is no RSA public key")
+    try:
+        key = load_der_public_key(der)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size > _LARGEST_KEY:
+        raise ValueError(f"it is no RSA public key of at most {_LARGEST_KEY} bits")
+    if key.public_numbers().e > _LARGEST_EXPONENT:
         raise ValueError("x509: public key contains large public exponent")
     return key
 
 
-def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    if len(data) < 2 or data[0] != tag:  # noqa: PLR2004 - a tag and a length
-        raise ValueError("asn1: structure error")
-    size, at = data[1], 2
-    if size & _LONG_FORM:
-        at += size & ~_LONG_FORM
-        size = int.from_bytes(data[2:at], "big")
-    if at + size > len(data):
-        raise ValueError("asn1: syntax error: data truncated")
-    return data[at : at + size], data[at + size :]
-
-
-def verifies(key: PublicKey, message: bytes, signature: bytes) -> bool:
+def verifies(key: RSAPublicKey, message: bytes, signature: bytes) -> bool:
     """Say whether ``signature`` is one over ``message``, by PKCS#1 v1.5 with SHA-256."""
-    size = (key.n.bit_length() + 7) // 8
-    digest = _SHA256_INFO + hashlib.sha256(message).digest()
-    padding = size - len(digest) - 3
-    value = int.from_bytes(signature, "big")
-    if len(signature) != size or padding < 8 or value >= key.n:  # noqa: PLR2004 - the standard's minimum
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - few ask for a token
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    try:
+        key.verify(signature, message, PKCS1v15(), SHA256())
+    except InvalidSignature:
         return False
-    expected = b"\x00\x01" + b"\xff" * padding + b"\x00" + digest
-    return hmac.compare_digest(pow(value, key.e, key.n).to_bytes(size, "big"), expected)
+    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,12 +67,19 @@ def versions_of(query: Query) -> Versions:
 
 
 class JobRoutes:
-    """The routes about jobs."""
+    """The routes about jobs; ``sign`` makes a download's path good without a credential."""
 
-    def __init__(self, submissions: Submissions, queries: Queries, explanations: Explanations) -> None:
+    def __init__(
+        self,
+        submissions: Submissions,
+        queries: Queries,
+        explanations: Explanations,
+        sign: Callable[[str], str] | None = None,
+    ) -> None:
         self._submissions = submissions
         self._queries = queries
         self._explanations = explanations
+        self._sign = sign
 
     def router(self) -> APIRouter:
         """Give the routes with their documentation; fixed paths before those with an id."""
@@ -229,7 +238,11 @@ class JobRoutes:
         """List the published results of a job's latest version."""
         query = await query_of(request)
         base = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-        found = await self._queries.results(job_id, query.text("namespace"), base)
+
+        def link(path: str) -> str:
+            return f"{base}{path}{self._sign(path) if self._sign else ''}"
+
+        found = await self._queries.results(job_id, query.text("namespace"), link)
         return answer(request, page(found), escape=False)
 
 

@@ -2,7 +2,8 @@
 
 1. `Edge`: CORS, errors that nobody caught, request id.
 2. `Limits`: size of the body, requests per client, time.
-3. `ServerHeaders`: who answers, and whether the client is recent enough.
+3. `authorizing.Authorization`, on a server with users: who may ask.
+4. `ServerHeaders`: who answers, and whether the client is recent enough.
 
 Plain ASGI on purpose: these run for each request, and what a response wrapper costs is paid 300 times a
 second.

@@ -11,6 +11,7 @@ from bacalhau_cli.render import Output
 
 agent = Group(
     "agent",
+    profile=True,
     help="Ask the server about itself.",
     lazy={
         "alive": ("agent:alive", "Ask whether the server is there."),

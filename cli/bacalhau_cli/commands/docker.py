@@ -12,7 +12,10 @@ from bacalhau_cli.groups import Command, Group, switch
 from bacalhau_cli.submission import Watching, submit_and_watch
 
 docker = Group(
-    "docker", help="Run docker images.", lazy={"run": ("docker:run", "Run an image on the cluster.")}
+    "docker",
+    profile=True,
+    help="Run docker images.",
+    lazy={"run": ("docker:run", "Run an image on the cluster.")},
 )
 
 

@@ -6,6 +6,7 @@ from bacalhau_cli.groups import Group
 
 job = Group(
     "job",
+    profile=True,
     help="Submit, look at and stop jobs, and fetch their results.",
     lazy={
         "describe": ("job_look:describe", "Show everything about a job."),

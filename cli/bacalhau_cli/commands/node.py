@@ -15,6 +15,7 @@ from bacalhau_cli.suggestions import did_you_mean, near
 
 node = Group(
     "node",
+    profile=True,
     help="Look at the nodes of the cluster, and decide about them.",
     lazy={
         "approve": ("node_decide:approve", "Let a node take work."),

@@ -10,7 +10,7 @@ import click
 
 from bacalhau_cli import notices, options, render
 from bacalhau_cli.context import Caller
-from bacalhau_cli.groups import Command, switch
+from bacalhau_cli.groups import Command, profile_option, switch
 from bacalhau_cli.render import Column, Output
 from bacalhau_nats import __version__
 from bacalhau_nats.errors import BacalhauError
@@ -23,6 +23,7 @@ _SERVER_SECONDS = 3
 
 @click.command(
     cls=Command,
+    params=[profile_option()],
     help="Show the versions of this client and of the server.",
     examples=(
         "bacalhau version",

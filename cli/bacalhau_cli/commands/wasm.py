@@ -12,7 +12,10 @@ from bacalhau_cli.groups import Command, Group, switch
 from bacalhau_cli.submission import Watching, submit_and_watch
 
 wasm = Group(
-    "wasm", help="Run WebAssembly modules.", lazy={"run": ("wasm:run", "Run a module on the cluster.")}
+    "wasm",
+    profile=True,
+    help="Run WebAssembly modules.",
+    lazy={"run": ("wasm:run", "Run a module on the cluster.")},
 )
 
 

@@ -112,6 +112,12 @@ def test_bash_completes_keys_of_the_configuration(complete) -> None:
     assert complete("job", "list", "-c", "WebUI.E") == ["WebUI.Enabled="]
 
 
+def test_bash_completes_names_of_profiles(complete, run: Run) -> None:
+    for name in ("prod", "dev", "prof"):
+        run("profile", "save", name, "--endpoint", "h:1")
+    assert complete("job", "list", "--profile", "pro") == ["prod", "prof"]
+
+
 def test_bash_completes_ids_and_names_from_the_server(complete, api: FakeApi) -> None:
     jobs = [
         {"ID": ID, "Name": "mine", "State": {"StateType": "Running"}},

@@ -98,7 +98,9 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
         def _any(self) -> None:
             url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            raw = self.rfile.read(length)
+            form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+            body = dict(parse_qsl(raw.decode())) if form else json.loads(raw) if raw else None
             headers = {key.lower(): value for key, value in self.headers.items()}
             query = dict(parse_qsl(url.query))
             asked = Asked(self.command, unquote(url.path), query, headers, body)

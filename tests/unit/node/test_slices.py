@@ -10,7 +10,6 @@ from bacalhau_nats.domain.spec import (
     ResourcesConfig,
     SpecConfig,
 )
-from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.node import slices
 from bacalhau_nats.settings import Settings
 from tests.support.builders import a_job, a_task
@@ -166,17 +165,3 @@ def test_resources_stay_as_they_are_written():
         disk=load().job_defaults.ops.task.resources.disk,
         gpu=load().job_defaults.ops.task.resources.gpu,
     )
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        'API.Auth.Users=[{"Username": "ada", "Password": "x"}]',
-        "API.Auth.Oauth2.JWKSUri=https://issuer.example/jwks.json",
-    ],
-)
-def test_nobody_is_promised_an_authentication_that_does_not_happen(given):
-    slices.refuse_unkept_auth(load())
-    with pytest.raises(InvalidSettings, match="does not authenticate") as caught:
-        slices.refuse_unkept_auth(load(given))
-    assert "proxy" in caught.value.hint

@@ -107,7 +107,7 @@ SECRETS = (
     "Compute.Auth.Token=swordfish",
     "Orchestrator.Auth.Token=swordfish",
     "Compute.Orchestrators=nats://me:swordfish@host:4222",
-    'API.Auth.Users=[{"Username":"ada","Password":"swordfish"},{"APIKey":"swordfish"}]',
+    'API.Auth.Users=[{"Username":"ada","Password":"a-swordfish","Capabilities":[{}]}]',
     "Engines.Types.Echo.ApiToken=swordfish",
 )
 
@@ -120,8 +120,7 @@ def test_secrets_are_never_shown():
     assert wire["Compute"]["Auth"] == {"Token": "********"}
     assert wire["Compute"]["Orchestrators"] == ["nats://********@host:4222"]
     assert wire["API"]["Auth"]["Users"] == [
-        {"Username": "ada", "Password": "********"},
-        {"APIKey": "********"},
+        {"Username": "ada", "Password": "********", "Capabilities": [{}]},
     ]
     assert settings.to_wire(redact=False)["Compute"]["Auth"] == {"Token": "swordfish"}
     assert settings.compute.auth.token == "swordfish"
@@ -130,6 +129,7 @@ def test_secrets_are_never_shown():
 def test_a_secret_is_not_repeated_in_an_error():
     for override in (
         'API.Auth.Users=[{"Password":"swordfish","Nam":1}]',
+        'API.Auth.Users=[{"Username":"ada","Password":"swordfish"}]',
         "Orchestrator.URLs=ftp://me:swordfish@h",
     ):
         with pytest.raises(InvalidSettings) as caught:
