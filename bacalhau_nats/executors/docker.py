@@ -4,6 +4,7 @@ What is promised, and where it is kept:
 
 * an image that is there is used without asking a registry (`docker_image`)
 * output is passed on as it appears, every byte once, and a slow sink slows the container (`docker_output`)
+* a node touches only the containers of its own data folder, whatever its name (`docker_home`)
 * no container outlives its execution: it is removed after its end, on cancellation within two seconds, by
   `sweep` when an earlier process of this node left it, and by a small process beside this one when this one
   dies and does not come back (`docker_reaper`)
@@ -18,16 +19,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.executors.docker_container import (
     EXECUTION_LABEL,
+    Owner,
     container_config,
-    container_name,
-    node_labels,
 )
 from bacalhau_nats.executors.docker_errors import EngineError, NoSuchImage, work_failed
+from bacalhau_nats.executors.docker_home import home_of
 from bacalhau_nats.executors.docker_image import Images
 from bacalhau_nats.executors.docker_link import EngineLink
 from bacalhau_nats.executors.docker_output import Output
@@ -48,14 +50,13 @@ _log = logging.getLogger(__name__)
 class DockerExecutor:
     """Runs each execution in a container of its own."""
 
-    def __init__(self, context: PluginContext, settings: DockerSettings) -> None:
+    def __init__(self, owner: Owner, data_dir: Path, settings: DockerSettings) -> None:
         self._settings = settings
-        self._labels = node_labels(context.cell, context.node_id)
+        self._owner = owner
+        self._labels = owner.labels
         self._link = EngineLink(settings)
         self._images = Images(self._link, _credentials(settings))
-        self._reaper = (
-            Reaper(context.cell, context.node_id, context.data_dir, settings) if settings.reaper else None
-        )
+        self._reaper = Reaper(owner, data_dir, settings) if settings.reaper else None
         self._background: set[asyncio.Task[None]] = set()
         self._active: set[ExecutionID] = set()
 
@@ -88,7 +89,9 @@ class DockerExecutor:
     async def attach(self, work: Work, logs: LogSink, *, seen: Mapping[Stream, int]) -> Outcome | None:
         """Go on with the container of this execution; None when there is none. Raises WorkFailed."""
         try:
-            found = await self._link.call(lambda engine: engine.inspect(container_name(work.execution_id)))
+            found = await self._link.call(
+                lambda engine: engine.inspect(self._owner.container_name(work.execution_id))
+            )
         except EngineError as error:
             raise work_failed(error, "find") from error
         if found is None or found["State"]["Status"] in _GONE or not self._is_ours(found):
@@ -135,7 +138,7 @@ class DockerExecutor:
 
     def _container(self, work: Work) -> ContainerRun:
         self._active.add(work.execution_id)
-        return ContainerRun(self._link, container_name(work.execution_id), work.resources.memory)
+        return ContainerRun(self._link, self._owner.container_name(work.execution_id), work.resources.memory)
 
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found["Config"].get("Labels") or {}
@@ -199,7 +202,9 @@ async def open_docker(context: PluginContext) -> AsyncIterator[DockerExecutor]:
     The section is a `docker_settings.DockerSettings`: Host, Registry, Username, Password, RejectNetworked,
     PidsLimit, LogSize, StopGrace, LostWindow, Reaper.
     """
-    executor = DockerExecutor(context, read_settings(context.settings))
+    settings = read_settings(context.settings)
+    home = await asyncio.to_thread(home_of, context.data_dir)
+    executor = DockerExecutor(Owner(context.cell, context.node_id, home), context.data_dir, settings)
     try:
         yield executor
     finally:

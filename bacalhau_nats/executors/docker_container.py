@@ -22,6 +22,7 @@ from bacalhau_nats.ports import Volume, Work, WorkFailed
 _OURS = "bacalhau"
 CELL_LABEL = f"{_OURS}.cell"
 NODE_LABEL = f"{_OURS}.node"
+HOME_LABEL = f"{_OURS}.home"
 EXECUTION_LABEL = f"{_OURS}.execution"
 JOB_LABEL = f"{_OURS}.job"
 
@@ -30,14 +31,26 @@ _NANOS_PER_MILLI_CPU = 1_000_000
 _SMALLEST_MILLI_CPU = 10  # the engine refuses less than 0.01 CPU
 
 
-def container_name(execution: ExecutionID) -> str:
-    """Give the one name a container of this execution can have, so that it is found without being listed."""
-    return f"{_OURS}-{execution}"
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose containers these are. ``home`` is the identity of the data folder, see `docker_home`.
 
+    Cell and node are for people: two clusters on one machine may well use the same names, so it is the home
+    that keeps a node from touching the containers of another.
+    """
 
-def node_labels(cell: str, node: str) -> dict[str, str]:
-    """Give the labels that all containers of a node carry."""
-    return {CELL_LABEL: cell, NODE_LABEL: node}
+    cell: str
+    node: str
+    home: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that all containers of the node carry."""
+        return {CELL_LABEL: self.cell, NODE_LABEL: self.node, HOME_LABEL: self.home}
+
+    def container_name(self, execution: ExecutionID) -> str:
+        """Give the one name a container of this execution can have, so that it is found without being listed."""
+        return f"{_OURS}-{self.home}-{execution}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ an orderly end. So::
     farewell, end of file      the compute closed in order: nothing to do
     end of file                the compute died (also by kill -9):
       ├─ its lock is taken     a new compute is back and has a reaper of its own: nothing to do
-      └─ nobody for a window   remove the containers of this cell and node, then exit
+      └─ nobody for a window   remove the containers of this data folder, then exit
 
 The lock is ``compute.lock`` in the data folder, which the compute role holds exclusively while it lives. While
 this process looks, it holds the lock for some microseconds, and while it removes, until it is done: a compute
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bacalhau_nats.executors.docker_container import Owner
     from bacalhau_nats.executors.docker_settings import DockerSettings
 
 LOCK_NAME = "compute.lock"
@@ -43,9 +44,10 @@ _DISMISS_LIMIT = 2.0
 class Reaper:
     """The compute's side: starts the process and sends it home. Blocking, but for milliseconds."""
 
-    def __init__(self, cell: str, node: str, data_dir: Path, settings: DockerSettings) -> None:
+    def __init__(self, owner: Owner, data_dir: Path, settings: DockerSettings) -> None:
         window = str(settings.lost_window)
-        self._arguments = [cell, node, str(data_dir.absolute()), window, settings.host]
+        whose = [owner.cell, owner.node, owner.home]
+        self._arguments = [*whose, str(data_dir.absolute()), window, settings.host]
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
 
@@ -82,7 +84,7 @@ class Reaper:
 
 def main(arguments: list[str]) -> int:
     """Wait for the end of the compute process, and do what has to be done then."""
-    cell, node, data_dir, window, host = arguments
+    *whose, data_dir, window, host = arguments
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     said = b""
@@ -93,10 +95,10 @@ def main(arguments: list[str]) -> int:
     signal.alarm(int(float(window)) + 1 + _TASK_LIMIT)
     if not _deserted(Path(data_dir) / LOCK_NAME, float(window)):
         return 0
-    removed = _remove(cell, node, host)
+    removed = _remove(whose, host)
     with (Path(data_dir) / LOG_NAME).open("a") as log:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        log.write(f"{now} compute of node {node} did not come back: removed {removed} containers\n")
+        log.write(f"{now} compute of node {whose[1]} did not come back: removed {removed} containers\n")
     return 0
 
 
@@ -119,16 +121,16 @@ def _deserted(lock: Path, window: float) -> bool:
         os.close(held)
 
 
-def _remove(cell: str, node: str, host: str) -> int:
-    from bacalhau_nats.executors.docker_container import node_labels  # noqa: PLC0415 - only when it has to act
+def _remove(whose: list[str], host: str) -> int:
+    from bacalhau_nats.executors.docker_container import Owner  # noqa: PLC0415 - only when it has to act
     from bacalhau_nats.executors.docker_engine import Engine  # noqa: PLC0415 - the same
     from bacalhau_nats.executors.docker_errors import EngineError  # noqa: PLC0415 - the same
 
-    removed = 0
+    labels, removed = Owner(*whose).labels, 0
     while True:  # the alarm ends it
         try:
             engine = Engine(host)
-            left = engine.labelled(node_labels(cell, node))
+            left = engine.labelled(labels)
             if not left:
                 return removed
             removed += sum(engine.remove(container) for container in left)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.resources import NOTHING, Resources
@@ -17,7 +17,6 @@ from bacalhau_nats.domain.spec import InputSource, JobSpec, ResultPath, SpecConf
 from bacalhau_nats.ports import Executor, LogSink, Outcome, Stream, Volume, Work
 
 _PATIENCE = 60.0
-_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,8 @@ class Extras:
 def make_work(program: Program, folder: Path, extras: Extras | None = None) -> Work:
     """Build the Work of one execution that runs ``program``, its scratch folder below ``folder``."""
     extras = extras or Extras()
-    number = next(_numbers)
-    execution = ExecutionID(f"e-00000000-0000-4000-8000-{number:012d}")
+    # Engines are shared: no two processes may make the same execution.
+    execution = ExecutionID(f"e-{uuid4()}")
     scratch = folder / execution
     scratch.mkdir(parents=True)
     inputs = (*program.inputs, *extras.inputs)
@@ -118,7 +117,7 @@ def make_work(program: Program, folder: Path, extras: Extras | None = None) -> W
         input_sources=tuple(InputSource(target=volume.target) for volume in inputs),
         result_paths=tuple(ResultPath(name=v.source.name, path=v.target) for v in extras.outputs),
     )
-    job = JobSpec(id=JobID(f"j-00000000-0000-4000-8000-{number:012d}"), name="conformance", tasks=(task,))
+    job = JobSpec(id=JobID(f"j-{uuid4()}"), name="conformance", tasks=(task,))
     return Work(
         execution_id=execution,
         job=job,

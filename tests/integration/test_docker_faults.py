@@ -191,12 +191,11 @@ async def test_cancelling_an_attached_run_removes_its_container(bench):
 
 async def test_a_sweep_removes_what_nobody_wants(bench):
     wanted, left, running = docker_work("true"), docker_work("true"), docker_work("sleep", "60")
-    for work in (wanted, left, running):
-        bench.create(work)
-    bench.api.start(f"bacalhau-{running.execution_id}")
+    kept, _, started = [bench.create(work) for work in (wanted, left, running)]
+    bench.api.start(started)
     async with bench.open() as executor:
         assert await executor.sweep([wanted.execution_id]) == 2
-        assert [item["Names"] for item in bench.containers()] == [[f"/bacalhau-{wanted.execution_id}"]]
+        assert [item["Names"] for item in bench.containers()] == [[f"/{kept}"]]
         assert await executor.sweep([]) == 1
         assert await executor.sweep([]) == 0
 

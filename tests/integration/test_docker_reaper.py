@@ -90,6 +90,19 @@ async def test_the_containers_of_a_killed_compute_are_removed_after_the_window(b
     assert "removed 1 containers" in (bench.data_dir / LOG_NAME).read_text()
 
 
+async def test_a_reaper_spares_the_containers_of_a_node_of_the_same_name(bench):
+    other = Bench(bench.data_dir / "another", bench.node)
+    try:
+        async with compute(other) as (survivor, _), compute(bench) as (process, reaper):
+            process.kill()
+            await eventually(bench.gone, within=10)
+            await eventually(lambda: not lives(reaper))
+            assert [item["State"] for item in other.containers()] == ["running"]
+            assert survivor.returncode is None
+    finally:
+        other.close()
+
+
 async def test_the_containers_stay_when_a_compute_comes_back_within_the_window(bench):
     async with compute(bench) as (process, reaper):
         process.kill()

@@ -17,7 +17,8 @@ from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobSpec, NetworkConfig, NetworkType, SpecConfig, Task
 from bacalhau_nats.executors.docker import DockerExecutor, open_docker
-from bacalhau_nats.executors.docker_container import container_config, container_name, node_labels
+from bacalhau_nats.executors.docker_container import Owner, container_config
+from bacalhau_nats.executors.docker_home import home_of
 from bacalhau_nats.executors.docker_settings import DockerSettings
 from bacalhau_nats.ports import PluginContext, Stream, Volume, Work
 
@@ -92,11 +93,12 @@ def docker_work(
 
 
 class Bench:
-    """A node of its own name on the real engine, and what the engine says of it."""
+    """A node of its own on the real engine, by default also of its own name, and what the engine says of it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, node: str = "") -> None:
         self.data_dir = data_dir
-        self.cell, self.node = "test", f"n-{uuid.uuid4()}"
+        self.cell, self.node = "test", node or f"n-{uuid.uuid4()}"
+        self.owner = Owner(self.cell, self.node, home_of(data_dir))
         try:
             self.api = docker.APIClient(version="auto")
         except docker.errors.DockerException as error:
@@ -112,14 +114,14 @@ class Bench:
 
     def create(self, work: Work) -> str:
         """Create the container of ``work``, as a process did that died right after; give its name."""
-        name = container_name(work.execution_id)
-        config = container_config(work, node_labels(self.cell, self.node), DockerSettings())
+        name = self.owner.container_name(work.execution_id)
+        config = container_config(work, self.owner.labels, DockerSettings())
         self.api.create_container_from_config(config, name)
         return name
 
     def containers(self) -> list[dict[str, Any]]:
         """List what the engine has of this node, running or not."""
-        return self.api.containers(all=True, filters={"label": f"bacalhau.node={self.node}"})
+        return self.api.containers(all=True, filters={"label": f"bacalhau.home={self.owner.home}"})
 
     async def gone(self) -> bool:
         """Say whether the engine has nothing of this node."""

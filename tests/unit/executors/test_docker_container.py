@@ -9,18 +9,19 @@ from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import NetworkConfig, NetworkType, Port, SpecConfig
 from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.executors.docker_container import (
+    Owner,
     container_config,
-    container_name,
-    node_labels,
     read_params,
 )
 from bacalhau_nats.executors.docker_settings import DockerSettings, read_settings
 from bacalhau_nats.ports import Volume, Work, WorkFailed
 from tests.support.docker import docker_work
 
+OWNER = Owner("c", "n", "0123456789ab")
+
 
 def config(work: Work, **settings):
-    return container_config(work, node_labels("c", "n"), DockerSettings(**settings))
+    return container_config(work, OWNER.labels, DockerSettings(**settings))
 
 
 def params(**given):
@@ -32,10 +33,11 @@ def test_a_container_says_whose_it_is():
     assert config(work)["Labels"] == {
         "bacalhau.cell": "c",
         "bacalhau.node": "n",
+        "bacalhau.home": "0123456789ab",
         "bacalhau.execution": work.execution_id,
         "bacalhau.job": work.job.id,
     }
-    assert container_name(work.execution_id) == f"bacalhau-{work.execution_id}"
+    assert OWNER.container_name(work.execution_id) == f"bacalhau-0123456789ab-{work.execution_id}"
 
 
 def test_parameters_are_found_whatever_their_case_and_null_is_absent():
