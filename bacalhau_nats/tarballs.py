@@ -1,4 +1,4 @@
-"""Unpack a tar.gz that somebody else made, and come to no harm.
+"""Unpack a tar or tar.gz that somebody else made, and come to no harm.
 
 What arrives is hostile until proven otherwise: names that climb out of the folder, links that do, devices, a
 kilobyte that unpacks to a terabyte. So each member is created here, by its kind, and nothing is left to the
@@ -18,9 +18,10 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol, cast
 
 from bacalhau_nats.errors import BadArchive
 
@@ -49,6 +50,51 @@ class Unpacked:
     size: int
     files: tuple[str, ...]
     folders: tuple[str, ...]
+
+
+class Readable(Protocol):
+    """Gives up to ``size`` bytes at a time, fewer only where it has no more at hand, none at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read on."""
+        ...
+
+
+class _Plain:
+    """A tar as it comes, from a source that only goes forward; so much and no more, and never much at once."""
+
+    def __init__(self, source: Readable, limit: int) -> None:
+        self._source = source
+        self._limit = limit
+        self._at = 0
+        self._last = b""
+
+    @property
+    def at_end_mark(self) -> bool:
+        """Say whether what was read last is how a tar ends; one that was cut off at a member's end has none."""
+        return self._last == bytes(tarfile.BLOCKSIZE)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _READ_LIMIT:
+            raise BadArchive("the archive has a header that is too large")
+        data = b""
+        while len(data) < size and (more := self._source.read(size - len(data))):
+            data += more
+        self._last = data
+        self._at += len(data)
+        if self._at > self._limit:
+            raise BadArchive(f"the archive unpacks to more than the {self._limit} bytes allowed")
+        return data
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET or offset < self._at:
+            raise BadArchive("the archive is damaged: it points back into itself")
+        while self._at < offset and self.read(min(_CHUNK, offset - self._at)):
+            pass
+        return self._at
 
 
 class _Gunzip(gzip.GzipFile):
@@ -89,12 +135,40 @@ def extract(
     ``stopped`` is asked now and then and ends the work early. Raises BadArchive; what was written until then
     stays, for the caller to remove. Blocking.
     """
-    into.mkdir(parents=True, exist_ok=True)
+    return _extract(_Gunzip(archive, _room(limits)), into, limits, keep_links, stopped)
+
+
+def extract_plain(
+    archive: Readable,
+    into: Path,
+    limits: Limits,
+    *,
+    keep_links: bool,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Unpacked:
+    """Unpack a tar that is not compressed, as it arrives; like `extract`, and BadArchive when it is cut off."""
+    return _extract(nullcontext(_Plain(archive, _room(limits))), into, limits, keep_links, stopped)
+
+
+def _room(limits: Limits) -> int:
     # Headers and padding: three blocks a member is what long names cost.
-    room = limits.total + limits.members * 3 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE
+    return limits.total + limits.members * 3 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE
+
+
+def _extract(
+    source: AbstractContextManager[_Plain | _Gunzip],
+    into: Path,
+    limits: Limits,
+    keep_links: bool,
+    stopped: Callable[[], bool],
+) -> Unpacked:
+    into.mkdir(parents=True, exist_ok=True)
     try:
-        with _Gunzip(archive, room) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
+        # `tarfile` asks for no more of a file than these two have.
+        with source as plain, tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r:") as tar:
             unpacked = _Extraction(tar, into.resolve(), limits, keep_links, stopped).run()
+            if isinstance(plain, _Plain) and not plain.at_end_mark:
+                raise BadArchive("the archive is damaged: it was cut off")
             while plain.read(_CHUNK):  # to the end, where the checksum is
                 pass
             return unpacked

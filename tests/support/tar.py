@@ -17,9 +17,13 @@ def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.T
     return info, content
 
 
-def tar_gz(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
+    with tarfile.open(fileobj=out, mode="w") as archive:
         for info, content in members:
-            tar.addfile(info, io.BytesIO(content))
-    return gzip.compress(out.getvalue(), mtime=0)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def tar_gz(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    return gzip.compress(tar(*members), mtime=0)

@@ -7,8 +7,8 @@ import tarfile
 import pytest
 
 from bacalhau_nats.errors import BadArchive
-from bacalhau_nats.tarballs import Limits, extract
-from tests.support.tar import member, tar_gz
+from bacalhau_nats.tarballs import Limits, extract, extract_plain
+from tests.support.tar import member, tar, tar_gz
 
 LIMITS = Limits(total=100_000, file=50_000, members=20)
 SYM, HARD, DIR = (
@@ -140,3 +140,47 @@ def test_damage_is_told(damage, inside):
 def test_it_stops_when_told(inside):
     with pytest.raises(BadArchive, match="stopped"):
         extract(io.BytesIO(tar_gz(member("a", b"1"))), inside, LIMITS, keep_links=True, stopped=lambda: True)
+
+
+class Trickle(io.BytesIO):
+    """A connection: gives a few bytes at a time and cannot go back."""
+
+    def read(self, size=-1, /):
+        return super().read(min(size, 777))
+
+    def seek(self, *_):
+        raise AssertionError("a connection cannot go back")
+
+
+def plain(data, folder):
+    return extract_plain(Trickle(data), folder, LIMITS, keep_links=True)
+
+
+def test_a_tar_unpacks_while_it_arrives(inside):
+    got = plain(tar(member("d/a", b"x" * 40_000), member("b"), member("l", linkname="d/a", **SYM)), inside)
+    assert (got.files, got.size) == (("d/a", "b"), 40_000)
+    assert (inside / "l").read_bytes() == (inside / "d/a").read_bytes() == b"x" * 40_000
+
+
+@pytest.mark.parametrize("end", [0, 511, 512, 700, 1024, 1536, 2047, 2048])
+def test_a_tar_that_was_cut_off_is_told_wherever_the_cut_is(end, inside):
+    """Between two members, too, where tarfile itself takes it for the end."""
+    data = tar(member("a", b"1"), member("b", b"2"))
+    with pytest.raises(BadArchive, match=r"damaged|cut off"):
+        plain(data[:end], inside)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([member("../escape", b"x")], "out of its folder"),
+        ([member("link", linkname="../secret", **SYM)], "out of its folder"),
+        ([member("big", b"x" * 50_001)], "larger than the 50000 bytes"),
+        ([member("a", b"x" * 40_000), member("b", b"x" * 40_000), member("c", b"x" * 40_000)], "100000"),
+        ([member("n" * 300, b"1")], "cannot be used"),
+    ],
+)
+def test_a_tar_is_held_to_the_same_rules(members, said, inside):
+    with pytest.raises(BadArchive, match=said):
+        plain(tar(*members), inside)
+    assert not (inside.parent / "escape").exists()
