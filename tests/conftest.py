@@ -1,22 +1,25 @@
 """How hard the property tests try, and what is left out on a machine that lacks a part.
 
 `HYPOTHESIS_PROFILE=ci` gives each property thousands of examples. Without a Docker engine the tests marked
-`docker` are left out with a clear line; where CI is set they run and fail.
+`docker` are left out with a clear line, without Node.js those marked `ipfs`; where CI is set they run and fail.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import docker
 import docker.errors
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.ipfs import IPFSDaemon, why_no_ipfs
 from tests.support.machine import IN_CI
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 _NO_ENGINE = pytest.StashKey[str]()
+_NO_IPFS = pytest.StashKey[str]()
 
 settings.register_profile("dev", max_examples=100, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
@@ -33,6 +36,7 @@ def _why_no_engine() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_NO_ENGINE] = "" if IN_CI else _why_no_engine()
+    config.stash[_NO_IPFS] = "" if IN_CI else why_no_ipfs()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -41,11 +45,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # They share one engine, and some of them its names: one process runs them all.
         if item.get_closest_marker("docker") and "acceptance" not in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("docker"))
-    if not config.stash[_NO_ENGINE]:
-        return
-    without = [item for item in items if item.get_closest_marker("docker")]
-    items[:] = [item for item in items if item not in without]
-    config.hook.pytest_deselected(items=without)
+        elif item.get_closest_marker("ipfs"):  # one IPFS node is enough
+            item.add_marker(pytest.mark.xdist_group("ipfs"))
+    lacking = [m for m, key in (("docker", _NO_ENGINE), ("ipfs", _NO_IPFS)) if config.stash[key]]
+    without = [item for item in items if any(map(item.get_closest_marker, lacking))]
+    if without:
+        items[:] = [item for item in items if item not in without]
+        config.hook.pytest_deselected(items=without)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
@@ -55,3 +61,17 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
             "Start one, or run .ci/docker.sh as root.",
             yellow=True,
         )
+    if why := config.stash[_NO_IPFS]:
+        terminalreporter.write_line(
+            f"LEFT OUT: the tests marked ipfs, as no IPFS node can be started here ({why}). Install Node.js.",
+            yellow=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def ipfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IPFSDaemon]:
+    """An IPFS node that many tests share: none of them ends it."""
+    daemon = IPFSDaemon(tmp_path_factory.mktemp("ipfs"))
+    daemon.start()
+    yield daemon
+    daemon.stop()

@@ -76,13 +76,18 @@ def _endless(section: EndlessJobDefaults) -> TypeDefaults:
 
 
 def disabled(settings: Settings, group: str) -> frozenset[str]:
-    """Name the plugins of a group that this node does not offer."""
+    """Name the plugins of a group that this node does not offer: switched off, or nowhere to go."""
     section = {
         plugins.EXECUTORS: settings.engines.disabled,
         plugins.STORAGE: settings.input_sources.disabled,
         plugins.PUBLISHERS: settings.publishers.disabled,
     }[group]
-    return frozenset(name.lower() for name in section)
+    off = frozenset(name.lower() for name in section)
+    ipfs = {
+        plugins.STORAGE: settings.input_sources.types.ipfs,
+        plugins.PUBLISHERS: settings.publishers.types.ipfs,
+    }.get(group)
+    return off | {"ipfs"} if ipfs is not None and not ipfs.endpoint else off
 
 
 def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, Any]:
@@ -98,6 +103,12 @@ def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, An
         case plugins.STORAGE, "urldownload":
             inputs = settings.input_sources
             return inputs.types.of("url") | {
+                "ReadTimeout": inputs.read_timeout,
+                "MaxRetryCount": inputs.max_retry_count,
+            }
+        case plugins.STORAGE, "ipfs":
+            inputs = settings.input_sources
+            return inputs.types.of(name) | {
                 "ReadTimeout": inputs.read_timeout,
                 "MaxRetryCount": inputs.max_retry_count,
             }

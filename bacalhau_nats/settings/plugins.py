@@ -37,7 +37,16 @@ class PluginTypes(Section):
 class IPFSSettings(Section):
     """An IPFS node."""
 
-    endpoint: Text = key("", "RPC address of the IPFS node.", unused=True)
+    endpoint: Text = key(
+        "",
+        "RPC address of the IPFS node, as /ip4/127.0.0.1/tcp/5001 or http://127.0.0.1:5001; none without it.",
+    )
+
+
+class IPFSInputSettings(IPFSSettings):
+    """Inputs by CID."""
+
+    max_size: Size = key(100 * 1000**3, "Largest input.", gt=0)
 
 
 class URLSettings(Section):
@@ -61,7 +70,7 @@ class URLSettings(Section):
 class InputSourceTypes(PluginTypes):
     """Settings of single input sources."""
 
-    ipfs: IPFSSettings = part(IPFSSettings)
+    ipfs: IPFSInputSettings = part(IPFSInputSettings)
     url: URLSettings = part(URLSettings)
 
 
