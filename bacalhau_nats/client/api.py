@@ -228,12 +228,16 @@ class Api:
         raw: bool = False,
         replace: bool = False,
         namespace: str = "",
+        ipfs: str = "",
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Downloaded:
-        """Fetch a job's results into the folder ``into``; see `results.fetch`."""
+        """Fetch a job's results into the folder ``into``; see `results.fetch`.
+
+        ``ipfs`` is the address of an IPFS node, for results that are on IPFS.
+        """
         items = await self.results(job, namespace=namespace)
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
-        wanted = Wanted(into=into, path=path, raw=raw, replace=replace)
+        wanted = Wanted(into=into, path=path, raw=raw, replace=replace, ipfs=ipfs)
         return await fetch(self._http, order(items, placed), wanted, on_progress)
 
     # --- nodes and the server itself ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Each archive goes to ``raw/<name>.part`` and is renamed when it is whole; an interrupted download goes on
 where it stopped when the server says it is still the same file (``If-Range``), and starts anew otherwise.
-Size and SHA-256 are checked where the result names them. What was unpacked is put together in a hidden
+Size and SHA-256 are checked where the result names them. Results on IPFS are folders (see `ipfs_results`). What was unpacked is put together in a hidden
 folder beside the results first (see `merge`), so that a failure leaves no half of them.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from bacalhau_nats.client import merge
+from bacalhau_nats.client import ipfs_results, merge
 from bacalhau_nats.client.transport import BrokenOff, Transport, error_of
 from bacalhau_nats.client.wire import Execution, SpecConfig
 from bacalhau_nats.domain.ids import short
-from bacalhau_nats.errors import BacalhauError, UserError
+from bacalhau_nats.errors import BacalhauError, NotFound, UserError
 
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 _EXECUTION = re.compile(r"e-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -49,6 +50,7 @@ class Result:
     url: str
     size: int = 0
     sha256: str = ""
+    cid: str = ""  # of a folder on IPFS; then there is no url
 
     @property
     def name(self) -> str:
@@ -59,12 +61,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the caller wants: where, which part (empty: all), packed or not, old files replaced or not."""
+    """What the caller wants: where, which part (empty: all), packed or not, old files replaced or not.
+
+    ``ipfs`` is the address of the IPFS node to fetch results on IPFS through.
+    """
 
     into: Path
     path: str = ""
     raw: bool = False
     replace: bool = False
+    ipfs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,8 @@ def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[
         params = {key.lower(): value for key, value in (item.get("Params") or {}).items()}
         kind = item.get("Type", "").strip()
         url = str(params.get(_ADDRESS.get(kind.lower(), ""), "") or "")
-        if not url:
+        cid = str(params.get("cid") or "") if kind.lower() == "ipfs" else ""
+        if not url and not cid:
             raise UserError(
                 f"results of type {kind!r} cannot be downloaded by this command",
                 hint=f"they are at {params}" if params else "read them with 'bacalhau job logs'",
@@ -100,6 +107,7 @@ def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[
             url=url,
             size=_whole(params.get("size")),
             sha256=str(params.get("sha256") or params.get("checksumsha256") or "").lower(),
+            cid=cid,
         )
         found.append((partition.get(owner, 0), index, result))
     return [result for _, _, result in sorted(found, key=lambda entry: entry[:2])]
@@ -116,30 +124,57 @@ async def fetch(
     """
     if not results:
         return Downloaded(wanted.into)
+    for result in results:
+        if result.cid:
+            ipfs_results.endpoint_of(wanted.ipfs, result.cid)  # refuse before anything is made
     raw = wanted.into / "raw"
     await asyncio.to_thread(raw.mkdir, parents=True, exist_ok=True)
-    files = [await _download(http, result, raw, on_progress) for result in results]
+    found = [await _get(http, result, raw, wanted, on_progress) for result in results]
+    there = [(result, file) for result, file in zip(results, found, strict=True) if file is not None]
+    if not there:
+        raise NotFound(f"no result has {wanted.path!r}", hint="see what there is: fetch all of it")
     if wanted.raw:
-        return Downloaded(wanted.into, results=len(files), files=len(files))
-    merged = await _put_together(results, files, wanted)
+        return Downloaded(wanted.into, results=len(there), files=len(there))
+    merged = await _put_together(there, wanted)
     await asyncio.to_thread(shutil.rmtree, raw)
     return merged
 
 
-async def _put_together(results: Sequence[Result], files: Sequence[Path], wanted: Wanted) -> Downloaded:
+async def _get(
+    http: Transport, result: Result, raw: Path, wanted: Wanted, on_progress: Callable[[Progress], None]
+) -> Path | None:
+    """Bring a result to ``raw``; None when it does not have the path that is wanted, as far as is known."""
+    if not result.cid:
+        return await _download(http, result, raw, on_progress)
+    try:
+        return await ipfs_results.fetch_cid(
+            ipfs_results.endpoint_of(wanted.ipfs, result.cid),
+            result.cid,
+            raw,
+            path=wanted.path,
+            on_progress=lambda done, total: on_progress(Progress(result.owner, done, total)),
+        )
+    except NotFound:
+        return None
+
+
+async def _put_together(there: Sequence[tuple[Result, Path]], wanted: Wanted) -> Downloaded:
     from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
 
     stage = wanted.into / _STAGE
     await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
     try:
         parts = [
-            merge.Part(result.owner, stage / str(number), file)
-            for number, (result, file) in enumerate(zip(results, files, strict=True))
+            merge.Part(result.owner, stage / str(number), file) for number, (result, file) in enumerate(there)
         ]
         for part in parts:
             await asyncio.to_thread(part.folder.mkdir, parents=True)
             if part.file.name.endswith(_ARCHIVES):
                 await unpack(part.file, part.folder)
+            elif part.file.is_dir():
+                await asyncio.to_thread(
+                    shutil.copytree, part.file, part.folder, copy_function=os.link, dirs_exist_ok=True
+                )
             else:
                 await asyncio.to_thread(shutil.copyfile, part.file, part.folder / part.file.name)
         plan = await asyncio.to_thread(merge.plan, parts, only=wanted.path)

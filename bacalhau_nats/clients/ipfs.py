@@ -34,12 +34,14 @@ class Content:
 
 
 class IPFSNode:
-    """One node; the client is made at the first question. Call `close`."""
+    """One node.
+
+    Each question has a connection of its own: one that is kept may be closed by the node just as it is used again,
+    and the node would seem to be gone.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client: Any = None
-        self._opening = asyncio.Lock()
 
     @property
     def url(self) -> str:
@@ -92,16 +94,14 @@ class IPFSNode:
             return False
         return True
 
-    async def close(self) -> None:
-        """End the connections."""
-        if self._client is not None:
-            await self._client.close()
-
     async def _ask(self, question: Callable[[Any], Awaitable[Any]], limit: float) -> Any:
-        ipfs = await self._open()
-        aioipfs, aiohttp = import_module("aioipfs"), import_module("aiohttp")
+        aioipfs = await asyncio.to_thread(import_module, "aioipfs")  # takes most of a second, once
+        aiohttp, where = import_module("aiohttp"), self._endpoint
         try:
-            async with asyncio.timeout(limit):
+            async with (
+                asyncio.timeout(limit),
+                aioipfs.AsyncIPFS(host=where.host, port=where.port, scheme=where.scheme) as ipfs,
+            ):
                 answer = await question(ipfs)
         except TimeoutError:
             raise _NoAnswer(f"the IPFS node at {self.url} did not answer within {limit:g} s") from None
@@ -116,14 +116,6 @@ class IPFSNode:
                 hint="is it running, and is that its RPC API?",
             )
         return answer
-
-    async def _open(self) -> Any:
-        async with self._opening:
-            if self._client is None:
-                library = await asyncio.to_thread(import_module, "aioipfs")  # takes most of a second
-                where = self._endpoint
-                self._client = library.AsyncIPFS(host=where.host, port=where.port, scheme=where.scheme)
-            return self._client
 
 
 class _NoAnswer(Unavailable):

@@ -67,8 +67,4 @@ async def open_ipfs(context: PluginContext) -> AsyncIterator[IPFSPublisher]:
         endpoint = parse_endpoint(settings.endpoint)
     except ValueError as error:
         raise InvalidSettings(f"{SETTING}: {error}") from None
-    node = IPFSNode(endpoint)
-    try:
-        yield IPFSPublisher(node, endpoint, settings)
-    finally:
-        await node.close()
+    yield IPFSPublisher(IPFSNode(endpoint), endpoint, settings)

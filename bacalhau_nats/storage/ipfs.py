@@ -139,11 +139,7 @@ async def open_ipfs(context: PluginContext) -> AsyncIterator[IPFSStorage]:
         endpoint = parse_endpoint(settings.endpoint)
     except ValueError as error:
         raise InvalidSettings(f"{SETTING}: {error}") from None
-    node = IPFSNode(endpoint)
-    try:
-        yield IPFSStorage(node, endpoint, settings)
-    finally:
-        await node.close()
+    yield IPFSStorage(IPFSNode(endpoint), endpoint, settings)
 
 
 def _cid(source: SpecConfig) -> str:

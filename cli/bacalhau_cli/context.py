@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _ENDPOINT = ("BACALHAU_API_HOST", "BACALHAU_API_PORT")
 _TLS = "BACALHAU_API_TLS_"
+_DOWNLOADERS = "BACALHAU_RESULTDOWNLOADERS_"
 
 
 @dataclass
@@ -79,6 +80,12 @@ class Caller:
         from bacalhau_cli.login import SignedClient  # noqa: PLC0415 - not for --help
 
         return SignedClient(to or self.connection(), self.data_dir())
+
+    def ipfs_endpoint(self) -> str:
+        """Give the address of the IPFS node that results are fetched through; empty when none is named."""
+        if self._needs_settings() or any(name.startswith(_DOWNLOADERS) for name in self.environ):
+            return str(self.settings().result_downloaders.types.ipfs.endpoint)
+        return ""
 
     def data_dir(self) -> Path:
         """Give the data folder as the flag or the environment names it, without loading settings."""

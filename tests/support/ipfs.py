@@ -102,6 +102,7 @@ class IPFSDaemon:
     def kill(self) -> None:
         """End it without warning."""
         self._end(signal.SIGKILL)
+        shutil.rmtree(self._repo / "repo.lock", ignore_errors=True)  # it would not start over its own remains
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -107,6 +107,7 @@ def get(
     caller: Caller, /, *, job: str, output_dir: str, raw: bool, download_timeout_secs: float, namespace: str
 ) -> None:
     name, _, path = job.partition("/")
+    ipfs = caller.ipfs_endpoint()
     into = _folder(output_dir, name, namespace)
     notices.say(f"Fetching results of job '{job}'...")
 
@@ -120,6 +121,7 @@ def get(
                     raw=raw,
                     replace=not output_dir,
                     namespace=namespace,
+                    ipfs=ipfs,
                     on_progress=show,
                 )
 

@@ -35,4 +35,4 @@ def main(repo: str, task: str, *rest: str) -> str:
     return into
 
 
-print(main(*sys.argv[1:]))
+sys.stdout.write(f"{main(*sys.argv[1:])}\n")

@@ -69,7 +69,18 @@ def test_jobs_get_the_defaults_of_their_type():
 
 def test_plugins_are_switched_off_whatever_the_case():
     settings = load("Engines.Disabled=Docker", "InputSources.Disabled=s3", "Publishers.Disabled=LOCAL")
-    assert [slices.disabled(settings, group) for group in (E, S, P)] == [{"docker"}, {"s3"}, {"local"}]
+    assert slices.disabled(settings, E) == {"docker"}
+    assert "s3" in slices.disabled(settings, S)
+    assert "local" in slices.disabled(settings, P)
+
+
+def test_ipfs_is_there_where_its_node_is_named():
+    one = load("InputSources.Types.IPFS.Endpoint=/ip4/127.0.0.1/tcp/5001", "InputSources.ReadTimeout=7s")
+    assert ["ipfs" in slices.disabled(one, group) for group in (E, S, P)] == [False, False, True]
+    section = slices.plugin_section(one, S, "ipfs")
+    assert (section["Endpoint"], section["ReadTimeout"]) == ("/ip4/127.0.0.1/tcp/5001", 7)
+    other = load("Publishers.Types.IPFS.Endpoint=http://x", "Publishers.Disabled=IPFS")
+    assert ["ipfs" in slices.disabled(other, group) for group in (S, P)] == [True, True]
 
 
 def test_docker_is_told_of_networks_and_of_when_its_node_counts_as_lost():
