@@ -4,21 +4,22 @@
 #
 # Run it as docker-compose.yml does. The NATS server is another container, though one is in here too.
 
-FROM python:3.12-slim AS wheel
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS wheel
 WORKDIR /src
-RUN pip install --no-cache-dir build
 COPY pyproject.toml README.md LICENSE ./
 COPY bacalhau_nats bacalhau_nats
 COPY cli cli
-RUN python -m build --wheel --outdir /dist
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
-FROM python:3.12-slim
+FROM ${PYTHON_IMAGE}
 COPY --from=wheel /dist /dist
 RUN pip install --no-cache-dir /dist/*.whl && rm -r /dist \
- && useradd --create-home --uid 1000 bacalhau \
- && install --directory --owner bacalhau /data
-USER bacalhau
-ENV BACALHAU_DIR=/data
+ && echo 'bacalhau:x:1000:1000::/data:/bin/sh' >> /etc/passwd \
+ && mkdir /data && chown 1000:1000 /data
+USER 1000:1000
+ENV HOME=/data BACALHAU_DIR=/data
 VOLUME /data
 EXPOSE 1234
 STOPSIGNAL SIGTERM

@@ -42,8 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if "acceptance" in item.path.parts:
+            continue
         # They share one engine, and some of them its names: one process runs them all.
-        if item.get_closest_marker("docker") and "acceptance" not in item.path.parts:
+        if item.get_closest_marker("docker"):
             item.add_marker(pytest.mark.xdist_group("docker"))
         elif item.get_closest_marker("ipfs"):  # one IPFS node is enough
             item.add_marker(pytest.mark.xdist_group("ipfs"))

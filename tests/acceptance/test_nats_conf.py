@@ -20,6 +20,7 @@ async def test_a_node_that_may_do_little_does_its_work(command: Path, tmp_path: 
         "BACALHAU_CONTROL_PASSWORD": "c-secret",
         "BACALHAU_NODE_1_PASSWORD": "n-secret",
         "BACALHAU_NODE_2_PASSWORD": "o-secret",
+        "BACALHAU_NODE_3_PASSWORD": "p-secret",
     }
     async with NatsServer(conf=conf, env=passwords) as server:
 

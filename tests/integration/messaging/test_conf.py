@@ -39,6 +39,7 @@ PASSWORDS = {
     "BACALHAU_CONTROL_PASSWORD": "c-secret",
     "BACALHAU_NODE_1_PASSWORD": "n-secret",
     "BACALHAU_NODE_2_PASSWORD": "o-secret",
+    "BACALHAU_NODE_3_PASSWORD": "p-secret",
 }
 STORE = "/var/lib/bacalhau/nats"
 MIB = 1024 * 1024

@@ -1,17 +1,18 @@
 // An IPFS node (js-ipfs) for tests, with the RPC API of Kubo: node daemon.mjs REPO API_PORT SWARM_PORT
-// It speaks to nobody but over the two loopback ports given, and prints "ready PEER_ID" when it listens.
+// It speaks to nobody but over the two ports given, of the loopback interface unless IPFS_HOST is set, and prints "ready PEER_ID" when it listens.
 import { create } from 'ipfs-core'
 import { HttpApi } from 'ipfs-http-server'
 
 const [repo, api, swarm] = process.argv.slice(2)
+const host = process.env.IPFS_HOST ?? '127.0.0.1'
 const ipfs = await create({
   repo,
   silent: true,
   init: { emptyRepo: true, algorithm: 'Ed25519' },
   config: {
     Addresses: {
-      Swarm: [`/ip4/127.0.0.1/tcp/${swarm}`],
-      API: `/ip4/127.0.0.1/tcp/${api}`,
+      Swarm: [`/ip4/${host}/tcp/${swarm}`],
+      API: `/ip4/${host}/tcp/${api}`,
       Announce: [],
       NoAnnounce: [],
       Gateway: [],
