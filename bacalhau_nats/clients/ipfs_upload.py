@@ -111,7 +111,7 @@ class _Answer:
             entry = json.loads(line)
         except ValueError:
             raise self._says(_message(line)) from None
-        if "Hash" not in entry:
+        if not isinstance(entry, dict) or "Hash" not in entry:
             raise self._says(_message(line))
         if entry.get("Name") == _ROOT:
             self._cid = str(entry["Hash"])
@@ -143,11 +143,11 @@ async def _exchange(
     sending = asyncio.create_task(_send(connection, writer, body, idle), name="ipfs-add")
     receiving = asyncio.create_task(_receive(connection, reader, answer, sending, idle))
     try:
-        # A body that cannot be read ends the exchange; an answer that is complete ends the body.
-        await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_EXCEPTION)
-        for task in (receiving, sending):
-            if task.done():
-                task.result()
+        await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
+            sending.result()  # a folder that cannot be read ends the exchange
+            await asyncio.wait({receiving})
+        receiving.result()  # and an answer that is complete ends the body, sent or not
     finally:
         for task in (sending, receiving):
             task.cancel()

@@ -206,6 +206,18 @@ NOT_REPLAYED = (
         ),
     ),
     ("A queued job starts as soon as a node has room or joins", "Bacalhau looks once a minute."),
+    (
+        "Inputs are mounted read-only, except local paths that say otherwise",
+        "Bacalhau mounts those from URLs, IPFS and the job itself writable.",
+    ),
+    (
+        "A URL input needs no server that answers HEAD with a length",
+        "The size is counted while it arrives. Bacalhau refuses such a URL.",
+    ),
+    (
+        "Results on IPFS have no links",
+        "Symbolic links, pipes and devices are left out of what is published; `job get` writes none anyway.",
+    ),
 )
 
 _HEAD = """# Compatibility

@@ -108,6 +108,19 @@ async def test_a_refusal_is_told_although_the_node_takes_no_more(folder):
     assert endpoint.url in caught.value.message
 
 
+async def test_a_refusal_without_a_word_is_told_at_once_by_its_status(folder):
+    (folder / "large").write_bytes(bytes(20_000_000))
+
+    async def refuses(_reader, writer):
+        writer.write(b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    async with node(refuses) as endpoint:
+        with pytest.raises(BacalhauError, match=r"says: HTTP status 507$"):
+            await add(endpoint, folder, idle=60)
+
+
 @pytest.mark.parametrize(
     "end", [b"", chunk(b'{"Name":"results/a","Hash":"Qm-a"}\n') + b"0\r\n\r\n", chunk(ROOT[:9])]
 )
