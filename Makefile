@@ -59,7 +59,7 @@ wasm:  ## Build the example modules anew (needs clang, lld, wasi-libc and wabt).
 	$(MAKE) -C wasm
 
 clean:  ## Remove what was built or installed here.
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/servers/ipfs/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help install demo serve test check pages-check pages bench wasm clean

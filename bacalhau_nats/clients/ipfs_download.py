@@ -69,11 +69,11 @@ async def _request(
             if not response.is_success:
                 raise _refused(endpoint, response.status_code, await response.aread())
             yield response
+    except httpx.TimeoutException as error:
+        raise Unavailable(f"nothing came from the IPFS node at {endpoint.url} within {idle:g} s") from error
     except httpx.TransportError as error:
-        what = "said nothing for too long" if isinstance(error, httpx.TimeoutException) else "cannot be used"
-        raise Unavailable(
-            f"the IPFS node at {endpoint.url} {what}: {error or type(error).__name__}"
-        ) from error
+        why = str(error) or type(error).__name__
+        raise Unavailable(f"the IPFS node at {endpoint.url} cannot be used: {why}") from error
 
 
 def _refused(endpoint: Endpoint, status: int, body: bytes) -> BacalhauError:

@@ -114,8 +114,10 @@ class Downloader:
                         continue
                     self._judge(response, at)
                     return await self._save(response, url, into)
+            except httpx.TimeoutException as error:
+                raise TryAgain(f"{shown(at)}: nothing came within {self._limits.timeout:g} s") from error
             except (httpx.TransportError, ssl.SSLError) as error:
-                raise TryAgain(f"{shown(at)}: {error or type(error).__name__}") from error
+                raise TryAgain(f"{shown(at)}: {str(error) or type(error).__name__}") from error
             except (httpx.InvalidURL, httpx.DecodingError) as error:
                 raise _final(f"{shown(at)}: {error}") from error
         raise _final(f"{shown(url)} redirects more than {_REDIRECTS} times")

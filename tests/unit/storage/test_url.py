@@ -149,7 +149,10 @@ async def test_a_file_that_is_too_large_is_not_taken(announced, server, get, tmp
 
 async def test_silence_ends_by_the_read_timeout(server, get):
     began = time.monotonic()
-    await fails(get(server.on("/x", stays_silent()), ReadTimeout=0.2, MaxRetryCount=1), retryable=True)
+    failure = await fails(
+        get(server.on("/x", stays_silent()), ReadTimeout=0.2, MaxRetryCount=1), retryable=True
+    )
+    assert "/x: nothing came within 0.2 s" in str(failure)
     assert time.monotonic() - began < 5
 
 
