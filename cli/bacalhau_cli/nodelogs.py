@@ -22,6 +22,8 @@ def set_up(level: str, mode: str) -> None:
     if least > logging.DEBUG:
         # It tells of every connection at INFO.
         logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))
+    # It writes whole URLs, and those of inputs may hold passwords and signatures.
+    logging.getLogger("httpx").setLevel(max(least, logging.WARNING))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

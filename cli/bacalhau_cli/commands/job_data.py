@@ -140,11 +140,15 @@ def get(
     try:
         done = caller.call(fetch_or_explain)
     except TimeoutError:
-        raise BusTimeout(
-            f"the results did not arrive within {download_timeout_secs:g} s",
-            hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
-        ) from None
+        raise _too_late(download_timeout_secs) from None
     _tell(done, job)
+
+
+def _too_late(seconds: float) -> BusTimeout:
+    return BusTimeout(
+        f"the results did not arrive within {seconds:g} s",
+        hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
+    )
 
 
 def _folder(output_dir: str, name: str, namespace: str) -> Path:
