@@ -231,10 +231,7 @@ class Api:
         ipfs: str = "",
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Downloaded:
-        """Fetch a job's results into the folder ``into``; see `results.fetch`.
-
-        ``ipfs`` is the address of an IPFS node, for results that are on IPFS.
-        """
+        """Fetch a job's results into ``into``, those on IPFS through the node at ``ipfs``; see `results.fetch`."""
         items = await self.results(job, namespace=namespace)
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
         wanted = Wanted(into=into, path=path, raw=raw, replace=replace, ipfs=ipfs)

@@ -22,7 +22,7 @@ def endpoint_of(text: str, cid: str) -> Endpoint:
     if not text:
         raise UserError(
             f"the results are on IPFS, at {cid}, and no IPFS node is named to fetch them through",
-            hint=f"name one: -c {SETTING}=/ip4/127.0.0.1/tcp/5001",
+            hint=f"name one: --ipfs-connect /ip4/127.0.0.1/tcp/5001, or for good: {SETTING} in the configuration",
         )
     try:
         return parse_endpoint(text)
