@@ -106,14 +106,14 @@ def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, An
                 "ReadTimeout": inputs.read_timeout,
                 "MaxRetryCount": inputs.max_retry_count,
             }
-        case plugins.STORAGE, "ipfs":
-            inputs = settings.input_sources
-            return inputs.types.of(name) | {
-                "ReadTimeout": inputs.read_timeout,
-                "MaxRetryCount": inputs.max_retry_count,
-            }
         case plugins.STORAGE, "local" | "localdirectory":
             return {"AllowListedLocalPaths": settings.compute.allow_listed_local_paths}
+        case plugins.STORAGE, "ipfs":
+            patience = settings.input_sources
+            return patience.types.of(name) | {
+                "ReadTimeout": patience.read_timeout,
+                "MaxRetryCount": patience.max_retry_count,
+            }
         case plugins.STORAGE, _:
             return settings.input_sources.types.of(name)
         case plugins.PUBLISHERS, "local":

@@ -1,7 +1,5 @@
 """The publishers that come with the project do what every publisher must."""
 
-import io
-import tarfile
 from contextlib import asynccontextmanager
 
 import httpx
@@ -39,18 +37,6 @@ async def test_local(tmp_path):
     await check_publisher(
         find(PUBLISHERS, "local"), PluginContext("test", NodeID("n"), tmp_path, {"Port": 0}), download
     )
-
-
-@pytest.mark.ipfs
-async def test_ipfs(ipfs, tmp_path):
-    async def download(result, path):
-        got = await ipfs.ask("get", arg=result.params["CID"], archive="true")
-        with tarfile.open(fileobj=io.BytesIO(got.content)) as tar:
-            tar.extractall(path.parent, filter="data")
-        await pack(path.parent / result.params["CID"], path)
-
-    context = PluginContext("test", NodeID("n"), tmp_path, {"Endpoint": ipfs.url})
-    await check_publisher(find(PUBLISHERS, "ipfs"), context, download, by_content=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from bacalhau_nats.plugins import STORAGE, find
 from bacalhau_nats.ports import Health, PluginContext, Volume
 from bacalhau_nats.testing.storage import StorageCase, check_storage
 from tests.support.http_server import http_server, says
-from tests.support.ipfs import MISSING
 from tests.support.memory_blobs import MemoryBlobs
 from tests.support.tar import member, tar_gz
 
@@ -66,22 +65,6 @@ async def test_local(name, tmp_path):
             StorageCase(spec(SourcePath=f"{tmp_path}/data/sub/file", ReadWrite="true"), b"1", writable=True),
         ],
         [spec(SourcePath=str(tmp_path)), spec(SourcePath=f"{tmp_path}/data/missing"), spec()],
-    )
-
-
-@pytest.mark.ipfs
-async def test_ipfs(ipfs, tmp_path):
-    folder = await ipfs.put(**{"a/b.txt": b"1", "c.bin": bytes(range(256)) * 2000})
-    file = (await ipfs.ask("resolve", arg=f"/ipfs/{folder}/c.bin")).json()["Path"].removeprefix("/ipfs/")
-    settings = {"Endpoint": ipfs.multiaddress, "ReadTimeout": 1, "MaxRetryCount": 0}
-    await check_storage(
-        find(STORAGE, "ipfs"),
-        PluginContext("test", NodeID("n"), tmp_path, settings),
-        [
-            StorageCase(spec(CID=folder), {"a/b.txt": b"1", "c.bin": bytes(range(256)) * 2000}),
-            StorageCase(spec(cid=file), bytes(range(256)) * 2000, target="/in/c.bin"),
-        ],
-        [spec(CID=MISSING), spec(CID="Qm1"), spec(CID=f"{folder}/c.bin"), spec(CID=7), spec()],
     )
 
 
