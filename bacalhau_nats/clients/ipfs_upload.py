@@ -151,7 +151,7 @@ async def _exchange(
     finally:
         for task in (sending, receiving):
             task.cancel()
-        await asyncio.wait({sending, receiving})
+        await asyncio.gather(sending, receiving, return_exceptions=True)
         writer.transport.abort()
 
 
