@@ -240,12 +240,7 @@ class Api:
     # --- nodes and the server itself ------------------------------------------------------------------
 
     async def nodes(
-        self,
-        *,
-        labels: str = "",
-        approval: str = "",
-        status: str = "",
-        **listing: Unpack[Listing],
+        self, *, labels: str = "", approval: str = "", status: str = "", **listing: Unpack[Listing]
     ) -> list[dict[str, Any]]:
         """List the nodes the server knows."""
         query = {"labels": labels, "filter-approval": approval, "filter-status": status, **listing}

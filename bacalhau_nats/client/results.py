@@ -2,8 +2,9 @@
 
 Each archive goes to ``raw/<name>.part`` and is renamed when it is whole; an interrupted download goes on
 where it stopped when the server says it is still the same file (``If-Range``), and starts anew otherwise.
-Size and SHA-256 are checked where the result names them. Results on IPFS are folders (see `ipfs_results`). What was unpacked is put together in a hidden
-folder beside the results first (see `merge`), so that a failure leaves no half of them.
+Size and SHA-256 are checked where the result names them. Results on IPFS are folders (see
+`ipfs_results`). What was unpacked is put together in a hidden folder beside the results first (see `merge`), so
+that a failure leaves no half of them.
 """
 
 from __future__ import annotations
