@@ -21,12 +21,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
 from bacalhau_nats.errors import BadArchive
+from bacalhau_nats.tar_sources import Gunzip, Plain, Readable
 
 _CHUNK = 256 * 1024
-_READ_LIMIT = 1024 * 1024  # tarfile reads a whole extended header at once, whatever length it claims
 _DAMAGED = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, ValueError)
 _IMPOSSIBLE = frozenset(
     {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
@@ -52,74 +52,6 @@ class Unpacked:
     folders: tuple[str, ...]
 
 
-class Readable(Protocol):
-    """Gives up to ``size`` bytes at a time, fewer only where it has no more at hand, none at its end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Read on."""
-        ...
-
-
-class _Plain:
-    """A tar as it comes, from a source that only goes forward; so much and no more, and never much at once."""
-
-    def __init__(self, source: Readable, limit: int) -> None:
-        self._source = source
-        self._limit = limit
-        self._at = 0
-        self._last = b""
-
-    @property
-    def at_end_mark(self) -> bool:
-        """Say whether what was read last is how a tar ends; one that was cut off at a member's end has none."""
-        return self._last == bytes(tarfile.BLOCKSIZE)
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _READ_LIMIT:
-            raise BadArchive("the archive has a header that is too large")
-        data = b""
-        while len(data) < size and (more := self._source.read(size - len(data))):
-            data += more
-        self._last = data
-        self._at += len(data)
-        if self._at > self._limit:
-            raise BadArchive(f"the archive unpacks to more than the {self._limit} bytes allowed")
-        return data
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET or offset < self._at:
-            raise BadArchive("the archive is damaged: it points back into itself")
-        while self._at < offset and self.read(min(_CHUNK, offset - self._at)):
-            pass
-        return self._at
-
-
-class _Gunzip(gzip.GzipFile):
-    """Decompresses so much and no more, and never much at once."""
-
-    def __init__(self, source: IO[bytes], limit: int) -> None:
-        super().__init__(fileobj=source, mode="rb")
-        self._limit = limit
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= _READ_LIMIT:
-            raise BadArchive("the archive has a header that is too large")
-        data = super().read(size)
-        self._must_stay_below(self.tell())
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._must_stay_below(offset)
-        return super().seek(offset, whence)
-
-    def _must_stay_below(self, offset: int) -> None:
-        if offset > self._limit:
-            raise BadArchive(f"the archive unpacks to more than the {self._limit} bytes allowed")
-
-
 def extract(
     archive: IO[bytes],
     into: Path,
@@ -135,7 +67,7 @@ def extract(
     ``stopped`` is asked now and then and ends the work early. Raises BadArchive; what was written until then
     stays, for the caller to remove. Blocking.
     """
-    return _extract(_Gunzip(archive, _room(limits)), into, limits, keep_links, stopped)
+    return _extract(Gunzip(archive, _room(limits)), into, limits, keep_links, stopped)
 
 
 def extract_plain(
@@ -147,7 +79,7 @@ def extract_plain(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Unpacked:
     """Unpack a tar that is not compressed, as it arrives; like `extract`, and BadArchive when it is cut off."""
-    return _extract(nullcontext(_Plain(archive, _room(limits))), into, limits, keep_links, stopped)
+    return _extract(nullcontext(Plain(archive, _room(limits))), into, limits, keep_links, stopped)
 
 
 def _room(limits: Limits) -> int:
@@ -156,7 +88,7 @@ def _room(limits: Limits) -> int:
 
 
 def _extract(
-    source: AbstractContextManager[_Plain | _Gunzip],
+    source: AbstractContextManager[Plain | Gunzip],
     into: Path,
     limits: Limits,
     keep_links: bool,
@@ -167,7 +99,7 @@ def _extract(
         # `tarfile` asks for no more of a file than these two have.
         with source as plain, tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r:") as tar:
             unpacked = _Extraction(tar, into.resolve(), limits, keep_links, stopped).run()
-            if isinstance(plain, _Plain) and not plain.at_end_mark:
+            if isinstance(plain, Plain) and not plain.at_end_mark:
                 raise BadArchive("the archive is damaged: it was cut off")
             while plain.read(_CHUNK):  # to the end, where the checksum is
                 pass
