@@ -138,7 +138,11 @@ class IPFSDaemon:
 async def kubo(repo: Path, *task: str | Path) -> str:
     """Ask Kubo: ``cid PATH``, or ``get PEER CID INTO``."""
     command = [sys.executable, str(SOURCES / "kubo_peer.py"), str(repo), *map(str, task)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=repo.parent,  # it leaves a log where it is
+    )
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, f"Kubo ended with exit code {process.returncode}"
     return out.decode().split()[-1]
