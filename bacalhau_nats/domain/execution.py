@@ -18,6 +18,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
+from bacalhau_nats.domain.manifest import ResultDigest
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig
 
@@ -141,6 +142,7 @@ class Observed(Model):
     retryable: bool = False
     topic: str = ""  # which step failed, in the words of the public API ("Publishing Results", …)
     result: SpecConfig = SpecConfig()
+    digest: ResultDigest = ResultDigest()  # of what was published as `result`
     output: RunOutput = RunOutput()
     nonce: str = ""
 

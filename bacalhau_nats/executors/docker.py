@@ -135,7 +135,10 @@ class DockerExecutor:
 
     def _container(self, work: Work) -> ContainerRun:
         self._active.add(work.execution_id)
-        return ContainerRun(self._link, container_name(work.execution_id), work.resources.memory)
+        published = work.task.effective_publisher.kind not in ("", "noop")
+        return ContainerRun(
+            self._link, container_name(work.execution_id), work.resources.memory, tell_image=published
+        )
 
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found["Config"].get("Labels") or {}

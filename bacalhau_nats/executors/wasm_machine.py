@@ -63,11 +63,15 @@ _INITIALIZE: Final = "_initialize"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a guest ended; ``trap`` is what it died of, for its stderr; interrupted ones have no exit code."""
+    """How a guest ended; ``trap`` is what it died of, for its stderr; interrupted ones have no exit code.
+
+    ``program`` is the digest of the entry module.
+    """
 
     exit_code: int = 0
     trap: str = ""
     interrupted: bool = False
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class _Ready:
     """A module with its imports resolved, and the functions it exports with whether they take arguments."""
 
     module: Module
+    digest: str
     pre: InstancePre | None
     functions: dict[str, bool]
 
@@ -131,13 +136,13 @@ class Machine:
                     function(store)
         except (Trap, WasmtimeError) as error:
             if self._state.exit_code is not None:
-                return Ended(exit_code=self._state.exit_code)
+                return Ended(exit_code=self._state.exit_code, program=f"sha256:{ready.digest}")
             if self._state.interrupted.is_set():
                 return Ended(interrupted=True)
             if isinstance(error, Trap) or started:
                 return Ended(exit_code=1, trap=str(error).strip())
             raise _cannot_start(plan, error) from None
-        return Ended(exit_code=self._state.exit_code or 0)
+        return Ended(exit_code=self._state.exit_code or 0, program=f"sha256:{ready.digest}")
 
     def _prepare(self, plan: GuestPlan, wasm: bytes) -> _Ready:
         """Give the entry module with its imports resolved, from memory if it was used lately."""
@@ -152,7 +157,7 @@ class Machine:
             pre = None if plan.libraries else self._linker.instantiate_pre(module)
         except WasmtimeError as error:
             raise _cannot_start(plan, error) from None
-        self._ready[key] = ready = _Ready(module, pre, functions)
+        self._ready[key] = ready = _Ready(module, digest, pre, functions)
         if len(self._ready) > _MODULES:
             self._ready.popitem(last=False)
         return ready

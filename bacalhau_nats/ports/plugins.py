@@ -150,10 +150,14 @@ class WorkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How work ended: an exit code, or a failure."""
+    """How work ended: an exit code, or a failure.
+
+    ``program`` is the digest of what ran, where the engine knows it: of the module, the image.
+    """
 
     exit_code: int = 0
     failure: Failure | None = None
+    program: str = ""
 
 
 class Executor(Protocol):

@@ -263,6 +263,21 @@ def test_other_lists_have_a_row_for_each_item(
     assert len(lines) == 1 + len(recorded[what]["response"]["Items"])
 
 
+def test_what_was_published_is_described_and_in_wide_lists(run: Run, api: FakeApi) -> None:
+    digest = {"Manifest": "sha256:ab12", "Outputs": "sha256:cd34", "Files": 3, "Bytes": 2048}
+    items = [execution(ResultDigest=digest), execution()]
+    api.on(f"GET {JOBS}/n/executions", {"Items": items})
+    api.on(f"GET {JOBS}/n", {"Job": job("Completed"), "Executions": {"Items": items}})
+    head, first, second = run("job", "executions", "--wide", "n").out.splitlines()
+    assert [name for name in ("RESULT DIGEST", "OUTPUTS DIGEST", "FILES", "SIZE") if name not in head] == []
+    assert first.split()[-2:] == ["sha256:ab12", "sha256:cd34"]
+    assert "sha256" not in second
+    assert "sha256" not in run("job", "executions", "n").out
+    assert "sha256" not in run("job", "executions", "--output", "csv", "--wide", "n").out
+    assert "Results\n" in (out := run("job", "describe", "n").out)
+    assert "sha256:ab12" in out
+
+
 def test_stop_asks_first_and_refuses_a_job_that_is_over(run: Run, api: FakeApi) -> None:
     api.on(f"GET {JOBS}/n", [{"Job": job("Running")}, {"Job": job("Running")}, {"Job": job("Completed")}])
     api.on(f"DELETE {JOBS}/n", {"EvaluationID": "v-1"})

@@ -7,9 +7,11 @@ import pytest
 
 from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.reports import Reporter
-from bacalhau_nats.compute.runner import Plugins, Stored, WorkRunner
+from bacalhau_nats.compute.results import Stored
+from bacalhau_nats.compute.runner import Plugins, WorkRunner
 from bacalhau_nats.domain.execution import ExecutionState, Reason
 from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.manifest import Origin, decode, encode, summary
 from bacalhau_nats.domain.spec import (
     InputSource,
     NetworkConfig,
@@ -171,7 +173,11 @@ async def test_work_without_results_is_completed_and_touches_no_disk(bench):
 async def test_everything_happens_in_its_order_and_nothing_is_left(bench):
     ended = await bench.run({"Output": "hello"}, **WITH_RESULTS)
     assert bench.steps == ["fetch /in", "run", "publishing", "publish"]
+    manifest = decode(bench.shelf.found.pop("manifest.json").encode())
     assert bench.shelf.found == {"exitCode": "0", "out/made": "/outputs", "stderr": "", "stdout": "hello"}
+    assert [entry.path for entry in manifest.files] == ["exitCode", "out/made", "stderr", "stdout"]
+    assert manifest.origin == Origin("j-1", ended.execution_id, "n1", engine="noop")
+    assert ended.digest == summary(manifest, encode(manifest))
     assert ended.state is _S.COMPLETED
     assert ended.result == SpecConfig(type="shelf", params={"Name": ended.execution_id})
     assert bench.left() == []
@@ -242,6 +248,14 @@ async def test_results_that_cannot_be_published_fail_it_and_keep_its_output(benc
     assert (ended.state, ended.reason, ended.topic) == (_S.FAILED, Reason.PUBLISH, "Publishing Results")
     assert ended.output.stdout == "hello"
     assert bench.left() == []
+
+
+async def test_a_result_path_cannot_take_the_name_of_the_manifest(bench):
+    paths = (ResultPath(name="manifest.json", path="/outputs"),)
+    ended = await bench.run(publisher=SpecConfig(type="shelf"), result_paths=paths)
+    assert (ended.reason, ended.retryable) == (Reason.INVALID, False)
+    assert "manifest.json" in ended.hint
+    assert bench.steps == []
 
 
 async def test_work_that_takes_too_long_is_timed_out(bench):

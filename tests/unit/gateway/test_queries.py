@@ -10,6 +10,7 @@ from bacalhau_nats.domain.explain import Answer
 from bacalhau_nats.domain.facts import desired_key, observed_key, report_key, spec_key
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.job import JobState
+from bacalhau_nats.domain.manifest import ResultDigest
 from bacalhau_nats.domain.node import NodeRole
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobType, SpecConfig
@@ -252,6 +253,23 @@ async def test_results_on_the_bus_are_offered_and_served_by_the_gateway():
         assert (missing.status_code, missing.text) == (404, "404 page not found\n")
     await world.gateway.results.delete(name)
     assert (await world.http.get(url)).status_code == 404
+
+
+async def test_results_and_executions_carry_the_digest_that_was_published():
+    world, job_id = await an_idle_job()
+    world.start(job_id)
+    digest = ResultDigest(manifest="sha256:ab", outputs="sha256:cd", files=3, bytes=0)
+    world.finish(job_id, SpecConfig(type="ipfs", params={"CID": "Qm"}), digest=digest)
+    told = {"Manifest": "sha256:ab", "Outputs": "sha256:cd", "Files": 3}
+    (item,) = (await world.http.get(f"{JOBS}/a/results")).json()["Items"]
+    one = await execution(world)
+    assert item == {
+        "Type": "ipfs",
+        "Params": {"CID": "Qm"},
+        "ExecutionID": one["ID"],
+        "ResultDigest": told,
+    }
+    assert one["ResultDigest"] == told
 
 
 async def test_results_elsewhere_are_given_as_they_were_published_and_not_escaped():
