@@ -16,7 +16,7 @@ from bacalhau_nats.domain.manifest import (
     Entry,
     Manifest,
     Origin,
-    ResultDigest,
+    Summary,
     decode,
     differences,
     digest_of,
@@ -32,7 +32,7 @@ class Stopped(Exception):
     """Nobody waits for this any more."""
 
 
-def seal(folder: Path, origin: Origin, stopped: Callable[[], bool] = lambda: False) -> ResultDigest:
+def seal(folder: Path, origin: Origin, stopped: Callable[[], bool] = lambda: False) -> Summary:
     """Write the manifest of ``folder`` into it, in place of an older one. Raises OSError, Stopped."""
     manifest = Manifest(origin, take_stock(folder, stopped))
     encoded = encode(manifest)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID
-from bacalhau_nats.domain.manifest import MANIFEST, Origin, ResultDigest
+from bacalhau_nats.domain.manifest import MANIFEST, Origin, Summary
 from bacalhau_nats.domain.spec import ResultPath, Task
 from bacalhau_nats.ports import Volume, WorkFailed
 from bacalhau_nats.sealing import seal
@@ -66,7 +66,7 @@ class ExecutionFolder:
 
     def assemble(
         self, task: Task, exit_code: int, origin: Origin, stopped: Callable[[], bool] = lambda: False
-    ) -> ResultDigest:
+    ) -> Summary:
         """Bring together in ``results`` what is published and give the digest of its manifest; safe to repeat.
 
         Output folders are moved, not copied. Output that was never written is an empty file. The manifest is

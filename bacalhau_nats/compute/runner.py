@@ -25,7 +25,7 @@ from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.reports import Reporter
 from bacalhau_nats.compute.results import ExecutionLog, Logbook, OutputTee, Stored
 from bacalhau_nats.compute.volumes import prepare_inputs
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, RunOutput
+from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, ResultDigest, RunOutput
 from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.manifest import Origin
 from bacalhau_nats.domain.resources import parse
@@ -148,12 +148,12 @@ class WorkRunner:
             program=outcome.program,
         )
         try:
-            digest = await in_thread(partial(folder.assemble, work.task, outcome.exit_code, origin))
+            summary = await in_thread(partial(folder.assemble, work.task, outcome.exit_code, origin))
             result = await publisher.publish(work, folder.results, work.task.effective_publisher)
         except WorkFailed as failed:
             return self._failed(desired, failed.failure, _PUBLISHING, output)
         return self.reporter.seen(desired, ExecutionState.COMPLETED).but(
-            output=output, result=result, digest=digest
+            output=output, result=result, digest=ResultDigest.of(summary)
         )
 
     @asynccontextmanager

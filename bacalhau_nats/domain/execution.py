@@ -16,9 +16,10 @@ desired record says ``abandoned``, and it absorbs: a late report cannot revive i
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
-from bacalhau_nats.domain.manifest import ResultDigest
+from bacalhau_nats.domain.manifest import Summary
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig
 
@@ -102,6 +103,22 @@ class RunOutput(Model):
     stderr: str = ""
     stderr_truncated: bool = False
     exit_code: int = 0
+
+
+class ResultDigest(Model):
+    """What was published: see `manifest.Summary`."""
+
+    manifest: str = ""
+    outputs: str = ""
+    files: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        """Put a summary into a record."""
+        return cls(
+            manifest=summary.manifest, outputs=summary.outputs, files=summary.files, bytes=summary.bytes
+        )
 
 
 class Desired(Model):

@@ -16,8 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bacalhau_nats.domain.model import Model
-
 MANIFEST = "manifest.json"
 """Name of the manifest in a result; no result path can have it."""
 
@@ -26,13 +24,14 @@ _DIGEST = "sha256:"
 _NO_OUTPUTS = frozenset({MANIFEST, "stderr"})
 
 
-class ResultDigest(Model):
-    """What an execution's record says of its result: digests as ``sha256:<hex>``, and how much there is."""
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is told of a result: its two digests as ``sha256:<hex>``, and how much there is."""
 
-    manifest: str = ""
-    outputs: str = ""
-    files: int = 0
-    bytes: int = 0
+    manifest: str
+    outputs: str
+    files: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -128,9 +127,9 @@ def outputs_digest(files: Iterable[Entry]) -> str:
     return digest_of(_canonical([[entry.path, entry.size, entry.sha256] for entry in outputs]))
 
 
-def summary(manifest: Manifest, encoded: bytes) -> ResultDigest:
+def summary(manifest: Manifest, encoded: bytes) -> Summary:
     """Give what the record says of a result."""
-    return ResultDigest(
+    return Summary(
         manifest=digest_of(encoded),
         outputs=outputs_digest(manifest.files),
         files=len(manifest.files),

@@ -13,12 +13,19 @@ from typing import Any
 import httpx
 
 from bacalhau_nats.domain import constraints
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, RunOutput, Wish
+from bacalhau_nats.domain.execution import (
+    Desired,
+    ExecutionState,
+    Observed,
+    Reason,
+    ResultDigest,
+    RunOutput,
+    Wish,
+)
 from bacalhau_nats.domain.facts import conclusion_key, desired_key, observed_key, report_key, waiting_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id, short
 from bacalhau_nats.domain.job import Conclusion, JobState, Waiting
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
-from bacalhau_nats.domain.manifest import ResultDigest
 from bacalhau_nats.domain.node import BuildInfo, Heartbeat, NodeReport, NodeRole
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobType, SpecConfig

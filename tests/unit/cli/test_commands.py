@@ -11,6 +11,7 @@ import pytest
 import yaml
 from bacalhau_cli.context import Caller
 
+from bacalhau_nats.client import receipt
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_api import Answer, Asked, FakeApi
 from tests.unit.client.test_results import ONE, archive
@@ -353,7 +354,20 @@ def test_get_writes_the_results_and_may_be_repeated(run: Run, api: FakeApi, tmp_
     assert (tmp_path / "job-n" / "stdout").read_text() == "out"
     assert run("job", "get", "n", "--output-dir", "nope").code == 1
     assert run("job", "get", "--namespace", "ns", "n/stdout").code == 0
-    assert [p.name for p in (tmp_path / "job-ns-n").iterdir()] == ["stdout"]
+    assert {p.name for p in (tmp_path / "job-ns-n").iterdir()} == {"stdout", receipt.NAME}
+
+
+def test_get_names_what_was_altered_and_fails(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    digest = {"Manifest": "sha256:" + "0" * 64}
+    item = {"Type": "urlDownload", "Params": {"URL": f"{api.url}/{ONE}.tar.gz"}, "ResultDigest": digest}
+    api.on(f"GET {JOBS}/n/results", {"Items": [item]})
+    api.on(f"GET {JOBS}/n/executions", {"Items": [execution()]})
+    api.on(f"GET /{ONE}.tar.gz", Answer(archive(stdout="out")))
+    ran = run("job", "get", "n")
+    assert (ran.code, ran.out) == (1, "")
+    assert "not what their nodes published" in ran.err
+    assert "e-00000001: manifest.json is missing" in ran.err
+    assert not (tmp_path / "job-n").exists()
 
 
 def test_get_takes_the_ipfs_flags_of_old_and_says_what_became_of_them(

@@ -9,7 +9,7 @@ from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.reports import Reporter
 from bacalhau_nats.compute.results import Stored
 from bacalhau_nats.compute.runner import Plugins, WorkRunner
-from bacalhau_nats.domain.execution import ExecutionState, Reason
+from bacalhau_nats.domain.execution import ExecutionState, Reason, ResultDigest
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.manifest import Origin, decode, encode, summary
 from bacalhau_nats.domain.spec import (
@@ -177,7 +177,7 @@ async def test_everything_happens_in_its_order_and_nothing_is_left(bench):
     assert bench.shelf.found == {"exitCode": "0", "out/made": "/outputs", "stderr": "", "stdout": "hello"}
     assert [entry.path for entry in manifest.files] == ["exitCode", "out/made", "stderr", "stdout"]
     assert manifest.origin == Origin("j-1", ended.execution_id, "n1", engine="noop")
-    assert ended.digest == summary(manifest, encode(manifest))
+    assert ended.digest == ResultDigest.of(summary(manifest, encode(manifest)))
     assert ended.state is _S.COMPLETED
     assert ended.result == SpecConfig(type="shelf", params={"Name": ended.execution_id})
     assert bench.left() == []
