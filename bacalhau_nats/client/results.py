@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bacalhau_nats.client import merge, receipt
+from bacalhau_nats.client import merge, proof, receipt
 from bacalhau_nats.client.download import Progress, Result, download
-from bacalhau_nats.client.proof import prove
 from bacalhau_nats.client.transport import Transport
 from bacalhau_nats.client.wire import Execution, PublishedResult
 from bacalhau_nats.domain.ids import short
-from bacalhau_nats.domain.manifest import Entry
+from bacalhau_nats.domain.manifest import Entry, Manifest
 from bacalhau_nats.errors import BadArchive, UserError
 
 _EXECUTION = re.compile(r"e-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -132,6 +132,20 @@ async def _fetch(
         return merged
 
 
+async def manifests(http: Transport, results: Sequence[Result]) -> dict[str, Manifest]:
+    """Download results that have a digest and give the manifest of each by its execution; nothing is kept.
+
+    Raises BacalhauError when one is not what its node published.
+    """
+    wanted = [result for result in results if result.digest]
+    with tempfile.TemporaryDirectory(prefix="bacalhau-") as folder:
+        raw = Path(folder, "raw")
+        await asyncio.to_thread(raw.mkdir)
+        archives = [await download(http, result, raw, lambda _: None) for result in wanted]
+        parts = await unpacked(wanted, archives, Path(folder, "unpacked"))
+        return await asyncio.to_thread(proof.manifests, parts)
+
+
 async def unpacked(results: Sequence[Result], archives: Sequence[Path], stage: Path) -> list[merge.Part]:
     """Unpack each archive into its own folder below ``stage``. Raises BadArchive."""
     from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
@@ -161,7 +175,7 @@ async def _put_together(
     await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
     try:
         parts = await unpacked(results, archives, stage)
-        proven = await asyncio.to_thread(prove, parts)
+        proven = await asyncio.to_thread(proof.prove, parts)
         if not wanted.raw:
             return await asyncio.to_thread(_merge, parts, stage, wanted, before, proven)
         verified = sum(bool(part.digest) for part in parts)

@@ -101,6 +101,7 @@ def _results(executions: Sequence[Execution]) -> None:
     published = [execution for execution in executions if execution.get("ResultDigest")]
     if published:
         _title("Results")
+        published.sort(key=lambda e: -e.get("CreateTime", 0))
         render.table(published, [render.id_column("Execution", "ID"), *RESULTS[:-1]], _PLAIN)
 
 
