@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from bacalhau_nats.blocking import in_thread
 from bacalhau_nats.compute.agent import Step
+from bacalhau_nats.compute.disk import DiskReserve, DiskWatch, by_cause, can_fill, watched
 from bacalhau_nats.compute.environment import environment
 from bacalhau_nats.compute.folders import ExecutionFolder, leftovers
 from bacalhau_nats.compute.limits import TimedOut, timed
@@ -64,6 +65,7 @@ class WorkRunner:
     logbook: Logbook
     reporter: Reporter
     ports: PortBook
+    reserve: DiskReserve
     env_allowed: tuple[str, ...] = ()
     node_env: Mapping[str, str] = field(default_factory=dict)
     _active: set[ExecutionID] = field(default_factory=set)
@@ -100,13 +102,13 @@ class WorkRunner:
         if executor is None:
             raise WorkFailed(f"engine {task.engine.kind} is not available on this node any more")
         async with self._place(desired, task) as (folder, tee, outputs):
-            budget = parse(task.resources).disk
-            async with prepare_inputs(
-                task, self.plugins.storages, folder.inputs, tee, budget=budget
-            ) as inputs:
+            watch = self._watch(task, folder)
+            async with prepare_inputs(task, self.plugins.storages, folder.inputs, tee, watch=watch) as inputs:
+                if watch is not None:
+                    await asyncio.to_thread(watch.share, inputs, self.data_dir)
                 host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}
                 work = self._work(desired, job, folder, inputs, outputs, host_ports=host_ports)
-                outcome = await timed(executor.run(work, tee), task)
+                outcome = await watched(timed(executor.run(work, tee), task), watch)
             return await self._end(desired, work, folder, tee.output(outcome.exit_code), outcome, step=step)
 
     async def _attach(
@@ -116,7 +118,8 @@ class WorkRunner:
         async with self._place(desired, job.task, stored) as (folder, tee, outputs):
             # Its ports are bound by what runs already: taking them again would find them in use.
             work = self._work(desired, job, folder, (), outputs, host_ports={})
-            outcome = await timed(executor.attach(work, tee, seen=stored.seen), job.task)
+            attached = timed(executor.attach(work, tee, seen=stored.seen), job.task)
+            outcome = await watched(attached, self._watch(job.task, folder))
             if outcome is None:
                 return self.reporter.seen(desired, ExecutionState.FAILED)
             found.append(True)
@@ -151,7 +154,7 @@ class WorkRunner:
             summary = await in_thread(partial(folder.assemble, work.task, outcome.exit_code, origin))
             result = await publisher.publish(work, folder.results, work.task.effective_publisher)
         except WorkFailed as failed:
-            return self._failed(desired, failed.failure, _PUBLISHING, output)
+            return self._failed(desired, by_cause(failed), _PUBLISHING, output)
         return self.reporter.seen(desired, ExecutionState.COMPLETED).but(
             output=output, result=result, digest=ResultDigest.of(summary)
         )
@@ -173,6 +176,10 @@ class WorkRunner:
         finally:
             self.ports.give_back(desired.execution_id)
             await asyncio.shield(self._clear(folder, sink))
+
+    def _watch(self, task: Task, folder: ExecutionFolder) -> DiskWatch | None:
+        allowed = parse(task.resources).disk
+        return DiskWatch(folder, allowed, self.reserve) if can_fill(task, allowed) else None
 
     async def _clear(self, folder: ExecutionFolder, sink: ExecutionLog) -> None:
         await sink.close()
@@ -220,7 +227,7 @@ class WorkRunner:
         try:
             return await run
         except WorkFailed as failed:
-            return self._failed(desired, failed.failure, _RUNNING)
+            return self._failed(desired, by_cause(failed), _RUNNING)
         except TimedOut as over:
             failure = Failure(
                 str(over),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.runner import Plugins
 from bacalhau_nats.domain.node import NodeReport
 from bacalhau_nats.ports import Health
@@ -22,10 +23,11 @@ class _Checked(Protocol):
 class Survey:
     """Keeps the node's report; `look` renews it. An engine that is not there is not advertised."""
 
-    def __init__(self, report: NodeReport, plugins: Plugins) -> None:
-        self._base, self._plugins = report, plugins
+    def __init__(self, report: NodeReport, plugins: Plugins, reserve: DiskReserve | None = None) -> None:
+        self._base, self._plugins, self._reserve = report, plugins, reserve
         self._found: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
         self._known: NodeReport | None = None
+        self.busy = ""
         self.draining = False
         self.left = False
         self.unavailable: dict[str, str] = {}
@@ -38,6 +40,7 @@ class Survey:
             engines=engines,
             storages=storages,
             publishers=publishers,
+            busy=self.busy,
             draining=self.draining,
             left=self.left,
         )
@@ -46,13 +49,25 @@ class Survey:
         """The report could not be stored; the next look counts as a change."""
         self._known = None
 
+    async def look_at_disk(self) -> bool:
+        """Find out whether there is disk to spare; say whether that has changed."""
+        if self._reserve is None:
+            return False
+        missing = await asyncio.to_thread(self._reserve.missing)
+        changed = missing != self.busy
+        if changed:
+            log.warning("this node %s", missing or "has disk to spare again", extra={"action": "disk"})
+        self.busy = missing
+        return changed
+
     async def look(self) -> bool:
-        """Ask all plugins; say whether the report has changed since the last look."""
+        """Ask all plugins and look at the disk; say whether the report has changed since the last look."""
         self._found = (
             await self._healthy("engine", self._plugins.executors),
             await self._healthy("input source", self._plugins.storages),
             await self._healthy("publisher", self._plugins.publishers),
         )
+        await self.look_at_disk()
         report = self.report
         changed = report != self._known
         self._known = report

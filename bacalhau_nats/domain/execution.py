@@ -88,7 +88,8 @@ class Reason(StrEnum):
     MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     PUBLISH = "publish"  # the results could not be stored
-    DISK = "disk_full"
+    DISK = "disk_full"  # the node has no disk left
+    QUOTA = "disk_quota"  # the execution took more disk than it may
     LOST_AT_RESTART = "lost_at_restart"  # its node restarted and could not find it again
     NO_ROOM = "no_room"  # declined: the capacity it had bid with was gone
     OLD_VERSION = "old_version"  # declined: the job has moved on

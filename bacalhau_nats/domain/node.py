@@ -44,6 +44,7 @@ class NodeReport(Model):
     address: str = ""
     build: BuildInfo = BuildInfo()
     draining: bool = False  # takes no new work
+    busy: str = ""  # why it takes nothing for the moment, whatever it is asked; reads after "this node …"
     left: bool = False  # said good-bye: not lost, gone
 
 

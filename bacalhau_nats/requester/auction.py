@@ -209,6 +209,7 @@ class Auction:
             )
             for node_id, node in nodes.items()
             if node_id not in refused
+            and not node.report.busy
             and self._roster.heard(node_id, now)
             and needs.fits_in(self._roster.free(node_id))
         ]
@@ -218,9 +219,10 @@ class Auction:
     def _why_not(self, nodes: Mapping[NodeID, NodeNow], needs: Resources, asked: _Asked) -> dict[NodeID, str]:
         now = self._clock.monotonic()
         reasons: dict[NodeID, str] = {}
-        for node_id in nodes:
+        for node_id, node in nodes.items():
             reasons[node_id] = (
                 asked.declines.get(node_id)
+                or node.report.busy
                 or ("" if self._roster.heard(node_id, now) else "has not been heard yet")
                 or why_not_now(needs, self._roster.free(node_id))
                 or "did not answer the offer in time"

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.runner import Plugins
 from bacalhau_nats.compute.survey import Survey
 from bacalhau_nats.executors.noop import NoopExecutor
@@ -95,3 +96,18 @@ async def test_a_report_that_could_not_be_stored_is_news_again():
     await survey.look()
     survey.forget()
     assert await survey.look()
+
+
+async def test_a_node_without_disk_to_spare_says_so_until_there_is_room(tmp_path):
+    room = 10
+    plugins = Plugins({}, {}, {})
+    survey = Survey(a_node(), plugins, DiskReserve(tmp_path, 100, lambda _: room))
+    assert await survey.look()
+    why = "has no disk to spare: less than the 100 B it keeps in reserve is free"
+    assert survey.report.busy == why
+    assert not await survey.look_at_disk()
+    room = 50
+    assert not await survey.look_at_disk()  # the words are the same: nothing to report
+    room = 100
+    assert await survey.look_at_disk()
+    assert survey.report.busy == ""

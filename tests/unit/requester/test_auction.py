@@ -213,6 +213,16 @@ async def test_a_busy_node_that_tells_of_other_room_meanwhile_is_asked_again():
 
 
 @virtually
+async def test_a_node_that_reports_why_it_takes_nothing_is_not_asked_and_its_reason_told():
+    sale = Sale(nodes=1)
+    sale.nodes = {NodeID("n0"): node_now("n0", busy="has no disk to spare")}
+    result = await sale.hold()
+    assert (result.bid, result.reasons) == (None, {"n0": "has no disk to spare"})
+    assert sale.bus.offers == []
+    assert sale.auction.refused(SPEC.id, 1) == {}  # it may take the job later
+
+
+@virtually
 async def test_a_placement_for_one_node_asks_only_that():
     sale = Sale()
     sale.node("n1", declines())
