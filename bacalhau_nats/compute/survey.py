@@ -9,8 +9,9 @@ from typing import Protocol
 
 from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.runner import Plugins
+from bacalhau_nats.domain.locality import told
 from bacalhau_nats.domain.node import NodeReport
-from bacalhau_nats.ports import Health
+from bacalhau_nats.ports import Health, Holder
 
 log = logging.getLogger(__name__)
 _PATIENCE = 3.0
@@ -27,6 +28,7 @@ class Survey:
         self._base, self._plugins, self._reserve = report, plugins, reserve
         self._found: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
         self._known: NodeReport | None = None
+        self._holds: dict[str, int] = {}
         self.busy = ""
         self.draining = False
         self.left = False
@@ -40,6 +42,7 @@ class Survey:
             engines=engines,
             storages=storages,
             publishers=publishers,
+            holds=self._holds,
             busy=self.busy,
             draining=self.draining,
             left=self.left,
@@ -54,6 +57,10 @@ class Survey:
         if self._reserve is None:
             return False
         missing = await asyncio.to_thread(self._reserve.missing)
+        if missing:
+            for holder in self._holders():
+                await asyncio.to_thread(holder.shrink)
+            missing = await asyncio.to_thread(self._reserve.missing)
         changed = missing != self.busy
         if changed:
             log.warning("this node %s", missing or "has disk to spare again", extra={"action": "disk"})
@@ -67,11 +74,17 @@ class Survey:
             await self._healthy("input source", self._plugins.storages),
             await self._healthy("publisher", self._plugins.publishers),
         )
+        self._holds = told(
+            (digest[:16], size) for holder in self._holders() for digest, size in holder.held().items()
+        )
         await self.look_at_disk()
         report = self.report
         changed = report != self._known
         self._known = report
         return changed
+
+    def _holders(self) -> list[Holder]:
+        return [storage for storage in self._plugins.storages.values() if isinstance(storage, Holder)]
 
     async def _healthy(self, family: str, plugins: Mapping[str, _Checked]) -> tuple[str, ...]:
         healths = await asyncio.gather(*(self._ask(plugin) for plugin in plugins.values()))

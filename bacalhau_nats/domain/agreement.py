@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-VERIFIES = "bacalhau.verify/job"
+VERIFIES = "bacalhau-verify/job"
 """Label of a rerun: the id of the job whose results it is compared with."""
-RUN = "bacalhau.verify/run"
+RUN = "bacalhau-verify/run"
 """Label of a rerun: which one it is, from 1."""
 NODE_NAME = "name"
 """The label that every node gives itself."""

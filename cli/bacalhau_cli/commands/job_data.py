@@ -115,12 +115,7 @@ def get(
         with progress.downloads() as show:
             async with asyncio.timeout(download_timeout_secs or None):
                 return await client.download(
-                    name,
-                    into,
-                    path=path,
-                    raw=raw,
-                    namespace=namespace,
-                    on_progress=show,
+                    name, into, path=path, raw=raw, namespace=namespace, on_progress=show
                 )
 
     async def fetch_or_explain(client: Client) -> Downloaded:

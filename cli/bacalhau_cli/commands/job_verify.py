@@ -25,7 +25,7 @@ _SHOWN = 19  # of a digest: its name and twelve digits
     cls=Command,
     help="Run a completed batch job again on other nodes and compare what it makes: exit code, stdout and result "
     "paths. Says which node and which files differ; what is on stderr may differ. The reruns are jobs of their "
-    "own, labelled bacalhau.verify/job. A WASM job whose engine has Deterministic: true sees the same clock and "
+    "own, labelled bacalhau-verify/job. A WASM job whose engine has Deterministic: true sees the same clock and "
     "random numbers each time.",
     examples=(
         "bacalhau job verify j-1a2b3c4d",

@@ -81,7 +81,7 @@ async def test_reruns_on_other_nodes_agree_and_are_jobs_that_say_what_they_are(s
     assert sorted(node for node, _ in told(found)) == ["c1", "c2", "c3"]
     for number, rerun in enumerate(found.reruns, 1):
         shown = (await client.get(rerun))["Job"]
-        assert shown["Labels"] == {VERIFIES: job, "bacalhau.verify/run": str(number)}
+        assert shown["Labels"] == {VERIFIES: job, "bacalhau-verify/run": str(number)}
         assert shown["Name"].startswith(f"verify-{job[:10]}-{number}-")
     assert await client.history(job) == history
     with pytest.raises(BacalhauError, match="rerun"):  # there is no fourth node
