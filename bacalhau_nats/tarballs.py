@@ -129,7 +129,7 @@ class _Extraction:
 
     def run(self) -> Unpacked:
         for count, member in enumerate(self._tar, 1):
-            self._tar.members.clear()  # it would remember all of them, a kilobyte each
+            self._tar.members.clear()  # type: ignore[attr-defined]  # it would remember all, a kilobyte each
             if count > self._limits.members:
                 raise BadArchive(f"the archive has more than the {self._limits.members} members allowed")
             if self._stopped():
