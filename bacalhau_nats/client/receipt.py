@@ -1,6 +1,6 @@
 """What was fetched into a folder: which results, and every file as it was written there.
 
-Kept beside the files as `NAME` and written last. With it a repeated fetch can tell what is still as it was (and
+Kept beside the files as `NAME` and written last, but not for the sake of a single path. With it a repeated fetch can tell what is still as it was (and
 need not be fetched again), and which of the files in its way are its own and unchanged (and may be replaced).
 A receipt that is lost or damaged costs only that.
 """

@@ -201,7 +201,8 @@ def _merge(
     )
     fetched = receipt.Fetched({part.owner: part.digest for part in parts}, files)
     left = before.left_over(wanted.into, wanted.path, files)
-    receipt.write(wanted.into, before.and_also(wanted.path, fetched))
+    if not wanted.path or before.fetches:  # who wants one file wants no other beside it
+        receipt.write(wanted.into, before.and_also(wanted.path, fetched))
     return Downloaded(
         wanted.into,
         results=len(parts),
