@@ -1,13 +1,14 @@
 """Disk while work runs: what one execution may take, and what the node keeps for itself.
 
-An execution's inputs, outputs and kept output are added up every half second (more slowly where that takes long:
-at most a twentieth of the time is spent on it), and once more at its end. It fails
+An execution's inputs, outputs and kept output are added up every half second, sooner while it comes near its
+quota, and once more at its end. (More slowly where that takes long: at most a twentieth of the time is spent on
+it.) It fails
 
 * when it takes more than its Resources.Disk: *disk quota*;
 * when it has written while less than the node's reserve was free: *disk full*. One that writes nothing is left
   alone, whoever filled the disk.
 
-What the disk takes in half a second is the amount by which either may be passed. Not seen are files that were
+What the disk takes between two looks is the amount by which either may be passed. Not seen are files that were
 deleted and are still open, and what a container writes outside of its inputs and outputs.
 """
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 SETTING = "Compute.DiskReserve"
 _LOOK_EVERY = 0.5
+_SOONEST = 0.05
 _SHARE = 20  # times as long as a look took is waited for the next
 
 
@@ -79,6 +81,17 @@ def verdict(used: int, before: int, allowed: int, missing: str) -> Failure | Non
     return None
 
 
+def pause(used: int, before: int, allowed: int, *, since: float, took: float) -> float:
+    """Say in how many seconds to look again, after ``before`` became ``used`` bytes in ``since`` seconds.
+
+    When half of what is left would be taken at that pace. A look that ``took`` long is not repeated soon.
+    """
+    soon = _LOOK_EVERY
+    if allowed and used > before and since > 0:
+        soon = min(soon, (allowed - used) * since / (used - before) / 2)
+    return max(soon, _SOONEST, _SHARE * took)
+
+
 @dataclass(slots=True)
 class DiskWatch:
     """Looks at what one execution takes. ``shared`` is what it uses of caches, in bytes."""
@@ -87,7 +100,9 @@ class DiskWatch:
     allowed: int
     reserve: DiskReserve
     shared: int = 0
+    pause: float = field(default=_SOONEST, init=False)
     _before: int = field(default=0, init=False)
+    _looked: float = field(default_factory=time.monotonic, init=False)
 
     def share(self, volumes: Iterable[Volume], caches: Path) -> None:
         """Count the inputs that lie in the node's caches: they are as good as the execution's own. Blocking."""
@@ -98,11 +113,14 @@ class DiskWatch:
         )
 
     def look(self) -> None:
-        """Raise WorkFailed when it takes too much. Blocking."""
+        """Raise WorkFailed when it takes too much; else set ``pause``, the seconds until the next look. Blocking."""
+        began = time.monotonic()
         own = (self.folder.inputs, self.folder.outputs, self.folder.results)
         used = self.shared + sum(disk_use(folder) for folder in own)
         failure = verdict(used, self._before, self.allowed, self.reserve.missing())
-        self._before = used
+        now = time.monotonic()
+        self.pause = pause(used, self._before, self.allowed, since=now - self._looked, took=now - began)
+        self._before, self._looked = used, now
         if failure is not None:
             raise WorkFailed(
                 failure.message, reason=failure.reason, retryable=failure.retryable, hint=failure.hint
@@ -125,11 +143,8 @@ async def watched(run: Coroutine[Any, Any, T], watch: DiskWatch | None) -> T:
         return await run
     running = asyncio.ensure_future(run)
     try:
-        pause = _LOOK_EVERY
-        while not (await asyncio.wait({running}, timeout=pause))[0]:
-            began = time.monotonic()
+        while not (await asyncio.wait({running}, timeout=watch.pause))[0]:
             await asyncio.to_thread(watch.look)
-            pause = max(_LOOK_EVERY, _SHARE * (time.monotonic() - began))
         await asyncio.to_thread(watch.look)
     except BaseException:
         running.cancel()

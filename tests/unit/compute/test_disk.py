@@ -31,6 +31,19 @@ def test_a_verdict_falls_exactly_beyond_the_quota_or_for_writing_on_a_full_disk(
     )
 
 
+@given(amounts, amounts, amounts, st.floats(0.01, 100), st.floats(0, 10))
+def test_looks_are_neither_too_rare_nor_too_costly(used, before, allowed, since, took):
+    found = disk.pause(used, before, allowed, since=since, took=took)
+    assert found >= 20 * took
+    assert 0.05 <= found <= max(0.5, 20 * took)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_at_the_pace_it_has_an_execution_does_not_reach_its_quota_unseen(grown, left):
+    found = disk.pause(grown, 0, grown + left, since=1.0, took=0.0)
+    assert found == 0.05 or grown * found <= left
+
+
 @pytest.fixture
 def folder(tmp_path):
     made = ExecutionFolder(tmp_path, ExecutionID("e-1"))
