@@ -51,9 +51,8 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
-            raise UserError(
-                f"{base_url!r} is not an address of a server", hint="write it as http://host:port"
-            )
+            said = f"{base_url!r} is not an address of a server"
+            raise UserError(said, hint="write it as http://host:port")
         sent = {"User-Agent": f"bacalhau-nats/{__version__}", **(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"

@@ -102,7 +102,7 @@ def _results(executions: Sequence[Execution]) -> None:
     if published:
         _title("Results")
         published.sort(key=lambda e: -e.get("CreateTime", 0))
-        render.table(published, [render.id_column("Execution", "ID"), *RESULTS[:-1]], _PLAIN)
+        render.table(published, [render.id_column("Execution", "ID"), *RESULTS[:-1]], _TABLE)
 
 
 def _comment(execution: Execution) -> str:
