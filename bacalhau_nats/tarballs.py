@@ -135,6 +135,7 @@ class _Extraction:
 
     def run(self) -> Unpacked:
         for count, member in enumerate(self._tar, 1):
+            self._tar.members.clear()  # type: ignore[attr-defined]  # it would remember all, a kilobyte each
             if count > self._limits.members:
                 raise BadArchive(f"the archive has more than the {self._limits.members} members allowed")
             if self._stopped():
@@ -198,13 +199,21 @@ class _Extraction:
         Strictly, so a link must lead to something: a lenient look at a path that is too long stops half-way
         and believes the rest (CVE-2025-4517).
         """
-        made = [self._new(name) for name, _ in self._links]
-        for path, (_, target) in zip(made, self._links, strict=True):
+        places = [self._new(name) for name, _ in self._links]
+        try:
+            self._link(places)
+        except BaseException:
+            for path in places:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _link(self, places: list[Path]) -> None:
+        for path, (name, target) in zip(places, self._links, strict=True):
+            if not target:
+                raise BadArchive(f"{name!r} in the archive is a link to nothing")
             path.symlink_to(target)
-        for path, (name, target) in zip(made, self._links, strict=True):
+        for path, (name, target) in zip(places, self._links, strict=True):
             if not _leads_inside(path, target, self._root):
-                for link in made:
-                    link.unlink(missing_ok=True)
                 raise BadArchive(f"{name!r} in the archive is a link to {target!r}, out of its folder")
 
     def _new(self, name: str) -> Path:

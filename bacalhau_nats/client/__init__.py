@@ -14,9 +14,10 @@ them.
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_nats.client.client import Client
+from bacalhau_nats.client.download import Progress
 from bacalhau_nats.client.handle import JobHandle, Status
 from bacalhau_nats.client.logs import LogLine
-from bacalhau_nats.client.results import Downloaded, Progress
+from bacalhau_nats.client.results import Downloaded
 from bacalhau_nats.client.wire import (
     COMPUTE_STATES,
     DESIRED_STATES,

@@ -12,8 +12,9 @@ from uuid import uuid4
 
 from bacalhau_nats import __version__
 from bacalhau_nats.client import logs, watch
+from bacalhau_nats.client.download import Progress
 from bacalhau_nats.client.logs import LogLine, LogQuery
-from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
+from bacalhau_nats.client.results import Downloaded, Wanted, fetch, order
 from bacalhau_nats.client.transport import BrokenOff, Transport
 from bacalhau_nats.client.wire import (
     JOBS,
@@ -23,7 +24,7 @@ from bacalhau_nats.client.wire import (
     JobDetails,
     Listing,
     Page,
-    SpecConfig,
+    PublishedResult,
     Submission,
     job_path,
     page_of,
@@ -50,9 +51,8 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
-            raise UserError(
-                f"{base_url!r} is not an address of a server", hint="write it as http://host:port"
-            )
+            said = f"{base_url!r} is not an address of a server"
+            raise UserError(said, hint="write it as http://host:port")
         sent = {"User-Agent": f"bacalhau-nats/{__version__}", **(headers or {})}
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -210,7 +210,7 @@ class Api:
         query = {"job_version": version, "namespace": namespace}
         return await self._http.json("GET", job_path(job, "/explain"), query=query)
 
-    async def results(self, job: str, *, namespace: str = "") -> list[SpecConfig]:
+    async def results(self, job: str, *, namespace: str = "") -> list[PublishedResult]:
         """Say where the results of a job's completed executions are."""
         found = await self._http.json("GET", job_path(job, "/results"), query={"namespace": namespace})
         return list(found.get("Items") or [])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bacalhau_nats.client import environment
 from bacalhau_nats.client.api import Api
 from bacalhau_nats.client.handle import JobHandle
+from bacalhau_nats.client.results import manifests, order
 from bacalhau_nats.client.wire import Submission
 from bacalhau_nats.errors import UserError
 
 if TYPE_CHECKING:
+    from bacalhau_nats.domain.manifest import Manifest
     from bacalhau_nats.domain.spec import JobSpec
 
 _PAGE = 100
@@ -115,3 +117,7 @@ class Client(Api):
             token = page["NextToken"]
             if not token:
                 return
+
+    async def manifests(self, job: str, *, ipfs: str = "") -> dict[str, Manifest]:
+        """Download a job's results and give the manifest of each by its execution; see `results.manifests`."""
+        return await manifests(self._http, order(await self.results(job), ()), ipfs=ipfs)

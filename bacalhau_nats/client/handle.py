@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bacalhau_nats.client.results import Downloaded, Progress
+from bacalhau_nats.client.download import Progress
+from bacalhau_nats.client.results import Downloaded
 from bacalhau_nats.client.wire import Execution, HistoryItem, Job, Submission, job_state, why_failed
 from bacalhau_nats.errors import JobFailed
 

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from bacalhau_nats.clients.ipfs_address import Endpoint, parse_endpoint
+from bacalhau_nats.domain.manifest import MANIFEST
 from bacalhau_nats.errors import InvalidSettings, NotFound, UserError
 
 SETTING = "ResultDownloaders.Types.IPFS.Endpoint"
 _LOOK_LIMIT = 120.0
 _IDLE_LIMIT = 60.0
+_ALL = PurePosixPath()
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -31,11 +33,17 @@ def endpoint_of(text: str, cid: str) -> Endpoint:
 
 
 async def fetch_cid(
-    endpoint: Endpoint, cid: str, raw: Path, *, path: str = "", on_progress: Callable[[int, int], None]
+    endpoint: Endpoint,
+    cid: str,
+    raw: Path,
+    *,
+    path: str = "",
+    sealed: bool = False,
+    on_progress: Callable[[int, int], None],
 ) -> Path:
     """Fetch the folder ``cid``, or only ``path`` of it with its parents, to a folder in ``raw``; give that.
 
-    It is there whole or not at all; what is there already is not fetched again. ``on_progress`` is told the bytes
+    With a ``path`` of a ``sealed`` result its manifest comes along, so that the part can be proven. It is there whole or not at all; what is there already is not fetched again. ``on_progress`` is told the bytes
     so far and in all. Raises NotFound for a path that is not in it, NobodyHas, Unavailable and BadArchive.
     """
     from bacalhau_nats.clients.ipfs import IPFSNode  # noqa: PLC0415 - for those who have results on IPFS
@@ -48,33 +56,43 @@ async def fetch_cid(
     target = raw / (_UNSAFE.sub("_", f"{cid}/{wanted}") if path else cid)
     if await asyncio.to_thread(target.exists):
         return target
-    content = await IPFSNode(endpoint).look_up(f"{cid}/{wanted}" if path else cid, _LOOK_LIMIT)
-    done = 0
+    node = IPFSNode(endpoint)
+    parts = {
+        part: await node.look_up(f"{cid}/{part}" if path else cid, _LOOK_LIMIT)
+        for part in _parts(wanted, sealed)
+    }
+    total, done = sum(content.size for content in parts.values()), 0
 
     def on_bytes(size: int) -> None:
         nonlocal done
         done += size
-        on_progress(min(done, content.size), content.size)
+        on_progress(min(done, total), total)
 
     draft = raw / f"{target.name}.part"
     await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
-    got = await fetch(
-        endpoint,
-        content.cid,
-        draft / "content",
-        RESULT_LIMITS,
-        idle=_IDLE_LIMIT,
-        keep_links=False,
-        on_bytes=on_bytes,
-    )
-    await asyncio.to_thread(_place, got, draft, wanted, target)
-    on_progress(content.size, content.size)
+    for number, (part, content) in enumerate(parts.items()):
+        got = await fetch(
+            endpoint,
+            content.cid,
+            draft / f"content-{number}",
+            RESULT_LIMITS,
+            idle=_IDLE_LIMIT,
+            keep_links=False,
+            on_bytes=on_bytes,
+        )
+        await asyncio.to_thread(_place, got, draft / "tree" / part)
+    await asyncio.to_thread((draft / "tree").rename, target)
+    await asyncio.to_thread(shutil.rmtree, draft)
+    on_progress(total, total)
     return target
 
 
-def _place(got: Path, draft: Path, wanted: PurePosixPath, target: Path) -> None:
-    tree = draft / "tree"
-    (tree / wanted).parent.mkdir(parents=True, exist_ok=True)
-    got.rename(tree / wanted)
-    tree.rename(target)
-    shutil.rmtree(draft)
+def _parts(wanted: PurePosixPath, sealed: bool) -> tuple[PurePosixPath, ...]:
+    """Say what is fetched: all, or what is wanted and the manifest that proves it."""
+    manifest = PurePosixPath(MANIFEST)
+    return (wanted, manifest) if sealed and wanted not in (_ALL, manifest) else (wanted,)
+
+
+def _place(got: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    got.rename(place)

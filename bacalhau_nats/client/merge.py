@@ -2,7 +2,7 @@
 
 ``stdout``, ``stderr`` and ``exitCode`` at the top are appended in the order of the parts (an exit code per
 line). Any other path that several parts have is kept once for each of them, below a folder named after the
-execution, and reported as a clash.
+execution, and reported as a clash. So are their manifests, without a word: each execution has one.
 """
 
 from __future__ import annotations
@@ -11,22 +11,31 @@ import filecmp
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from bacalhau_nats.domain.manifest import MANIFEST, Entry
 from bacalhau_nats.errors import Conflict, NotFound
+from bacalhau_nats.sealing import entry_of
 
 _APPENDED = ("stdout", "stderr", "exitCode")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one execution published: ``file``, unpacked in ``folder``; ``owner`` names its folder in a clash."""
+    """What one execution published: ``file``, unpacked in ``folder``; ``owner`` names its folder in a clash.
+
+    ``digest`` is that of its manifest, empty where the server does not tell it. ``only`` is what of the result was
+    fetched, empty for all.
+    """
 
     owner: str
     folder: Path
     file: Path
+    digest: str = ""
+    execution: str = ""
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +73,37 @@ def plan(parts: Sequence[Part], *, only: str = "") -> Plan:
     for part, name, path in files:
         where = f"{part.owner}/{name}" if name in clashes else name
         placed[where] = (*placed.get(where, ()), path)
-    return Plan(placed, tuple(sorted(folders)), tuple(clashes))
+    return Plan(placed, tuple(sorted(folders)), tuple(name for name in clashes if name != MANIFEST))
 
 
-def carry_out(plan: Plan, stage: Path, into: Path, *, replace: bool) -> None:
+def carry_out(
+    plan: Plan,
+    stage: Path,
+    into: Path,
+    *,
+    may_replace: Callable[[str], bool],
+    known: Mapping[Path, Entry],
+) -> tuple[Entry, ...]:
     """Build the files of ``plan`` in ``stage``, then move them to ``into`` (both on one file system).
 
-    A file that is there already and the same is left alone. Raises Conflict, with nothing moved, when a
-    different one is there and ``replace`` is off.
+    Each file appears whole or not at all. Gives what is in ``into`` now; ``known`` spares the hashing of
+    sources that were hashed already. Raises Conflict, with nothing moved, when a different file is in the way
+    that must not be replaced.
     """
     stage.mkdir(parents=True)
+    entries = []
     for name, sources in plan.files.items():
         _build(stage / name, name, sources)
-    _check_room(plan, stage, into, replace=replace)
+        told = known.get(sources[0]) if len(sources) == 1 else None
+        entries.append(replace(told, path=name) if told else entry_of(stage / name, name))
+    _check_room(plan, stage, into, may_replace)
     for name in plan.folders:
         (into / name).mkdir(parents=True, exist_ok=True)
     for name in plan.files:
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(stage / name, target)  # noqa: PTH105 - the word says what it does
+    return tuple(entries)
 
 
 def _build(target: Path, name: str, sources: Sequence[Path]) -> None:
@@ -98,12 +119,12 @@ def _build(target: Path, name: str, sources: Sequence[Path]) -> None:
                 out.write(b"\n")
 
 
-def _check_room(plan: Plan, stage: Path, into: Path, *, replace: bool) -> None:
+def _check_room(plan: Plan, stage: Path, into: Path, may_replace: Callable[[str], bool]) -> None:
     in_the_way = []
     for name in plan.files:
         target = into / name
         if target.is_dir() or (
-            target.exists() and not replace and not filecmp.cmp(stage / name, target, shallow=False)
+            target.exists() and not filecmp.cmp(stage / name, target, shallow=False) and not may_replace(name)
         ):
             in_the_way.append(name)
     in_the_way += [name for name in plan.folders if (into / name).is_file()]

@@ -1,63 +1,36 @@
 """Fetch the results of a job into a folder, so that doing it again is always safe.
 
-Each archive goes to ``raw/<name>.part`` and is renamed when it is whole; an interrupted download goes on
-where it stopped when the server says it is still the same file (``If-Range``), and starts anew otherwise.
-Size and SHA-256 are checked where the result names them. Results on IPFS are folders (see
-`ipfs_results`). What was unpacked is put together in a hidden folder beside the results first (see `merge`), so
-that a failure leaves no half of them.
+Each archive goes to ``raw/<name>`` (see `download`). What was unpacked is compared with the digest on the
+bus (see `proof`) and put together in a hidden folder beside the results first (see `merge`), so that a failure
+leaves no half of them, and a `kill -9` no file that is not whole. A receipt (see `receipt`) makes a repeated
+fetch find out that all is there. Results on IPFS are folders, not archives (see `ipfs_results`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from typing import Any
 
-from bacalhau_nats.client import ipfs_results, merge
-from bacalhau_nats.client.transport import BrokenOff, Transport, error_of
-from bacalhau_nats.client.wire import Execution, SpecConfig
+from bacalhau_nats.client import ipfs_results, merge, proof, receipt
+from bacalhau_nats.client.download import Progress, Result, download
+from bacalhau_nats.client.transport import Transport
+from bacalhau_nats.client.wire import Execution, PublishedResult
 from bacalhau_nats.domain.ids import short
-from bacalhau_nats.errors import BacalhauError, NotFound, UserError
+from bacalhau_nats.domain.manifest import Entry, Manifest
+from bacalhau_nats.errors import BadArchive, NotFound, UserError
 
-_UNSAFE = re.compile(r'[/\\:*?"<>|]')
 _EXECUTION = re.compile(r"e-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ADDRESS = {"urldownload": "url", "s3presigned": "presignedurl"}
 _ARCHIVES = (".tar.gz", ".tgz")
-_PARTIAL, _NOT_SATISFIABLE = 206, 416
-_TRIES = 3
 _STAGE = ".bacalhau-get"
-
-
-class Progress(NamedTuple):
-    """How far the download of one result is, in bytes; ``total`` 0 means unknown."""
-
-    name: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One result: whose it is, and where it can be had."""
-
-    owner: str  # the execution's short id, or the file's name where that is unknown
-    url: str
-    size: int = 0
-    sha256: str = ""
-    cid: str = ""  # of a folder on IPFS; then there is no url
-
-    @property
-    def name(self) -> str:
-        """The file's name below ``raw``: the address with everything unusual replaced."""
-        parts = urlsplit(self.url)
-        return _UNSAFE.sub("_", f"{parts.netloc}{parts.path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +49,23 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What was done. ``clashes`` are files that several executions have; each is kept in its own folder."""
+    """What was done.
+
+    ``fetched`` and ``verified`` count results: those that were not there already, and those that are proven to
+    be what their nodes published. ``clashes`` are files that several executions have; each is kept in its own
+    folder. ``left`` are files of an earlier fetch that the results do not have any more.
+    """
 
     into: Path
     results: int = 0
     files: int = 0
-    clashes: tuple[str, ...] = field(default=())
+    clashes: tuple[str, ...] = ()
+    fetched: int = 0
+    verified: int = 0
+    left: tuple[str, ...] = ()
 
 
-def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[Result]:
+def order(items: Sequence[PublishedResult], executions: Iterable[Execution]) -> list[Result]:
     """Turn result specs into results, in the order of their partitions.
 
     Raises UserError when one has a type that cannot be downloaded from here.
@@ -101,13 +82,15 @@ def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[
                 f"results of type {kind!r} cannot be downloaded by this command",
                 hint=f"they are at {params}" if params else "read them with 'bacalhau job logs'",
             )
-        match = _EXECUTION.search(str(params.get("executionid") or url))
+        match = _EXECUTION.search(str(item.get("ExecutionID") or params.get("executionid") or url))
         owner = match.group() if match else ""
         result = Result(
             owner=short(owner) or f"result-{index + 1}",
             url=url,
             size=_whole(params.get("size")),
             sha256=str(params.get("sha256") or params.get("checksumsha256") or "").lower(),
+            digest=str((item.get("ResultDigest") or {}).get("Manifest", "")),
+            execution=owner,
             cid=cid,
         )
         found.append((partition.get(owner, 0), index, result))
@@ -120,142 +103,158 @@ async def fetch(
     """Download ``results`` and put them together in ``wanted.into``, which is made when it is missing.
 
     With ``raw`` the archives stay packed below ``raw/``. With ``path`` only that file or folder is kept.
-    Raises NotFound when no result has ``path``, Conflict when a different file is in the way and
-    ``replace`` is off, BacalhauError when a download does not match its size or checksum.
+    Raises NotFound when no result has ``path``, Conflict when a file is in the way that is neither the same nor
+    of an earlier fetch (and ``replace`` is off), BacalhauError when what was downloaded is not what was
+    published; what was there before stays as it was then.
     """
     if not results:
         return Downloaded(wanted.into)
     for result in results:
         if result.cid:
             ipfs_results.endpoint_of(wanted.ipfs, result.cid)  # refuse before anything is made
-    raw = wanted.into / "raw"
-    await asyncio.to_thread(raw.mkdir, parents=True, exist_ok=True)
-    found = [await _get(http, result, raw, wanted, on_progress) for result in results]
-    there = [(result, file) for result, file in zip(results, found, strict=True) if file is not None]
-    if not there:
-        raise NotFound(f"no result has {wanted.path!r}", hint="see what there is: fetch all of it")
-    if wanted.raw:
-        return Downloaded(wanted.into, results=len(there), files=len(there))
-    merged = await _put_together(there, wanted)
-    await asyncio.to_thread(shutil.rmtree, raw)
-    return merged
+    made = not wanted.into.exists()
+    await asyncio.to_thread(wanted.into.mkdir, parents=True, exist_ok=True)
+    try:
+        return await _fetch(http, results, wanted, on_progress)
+    except BaseException:
+        with suppress(OSError):  # what is not empty stays: a download goes on from there
+            (wanted.into / "raw").rmdir()
+            if made:
+                wanted.into.rmdir()
+        raise
 
 
-async def _get(
+async def _fetch(
+    http: Transport, results: Sequence[Result], wanted: Wanted, on_progress: Callable[[Progress], None]
+) -> Downloaded:
+    with receipt.only_fetch(wanted.into):
+        before = await asyncio.to_thread(receipt.read, wanted.into)
+        digests = {result.owner: result.digest for result in results}
+        if not wanted.raw and await asyncio.to_thread(before.covers, wanted.into, wanted.path, digests):
+            files = len(before.fetches[wanted.path].files)
+            return Downloaded(wanted.into, len(results), files, verified=len(results))
+        raw = wanted.into / "raw"
+        await asyncio.to_thread(raw.mkdir, exist_ok=True)
+        obtained = [await _obtain(http, result, raw, wanted, on_progress) for result in results]
+        there = [(result, file) for result, file in zip(results, obtained, strict=True) if file is not None]
+        if not there:
+            raise NotFound(f"no result has {wanted.path!r}", hint="see what there is: fetch all of it")
+        merged = await _put_together(there, wanted, before)
+        if not wanted.raw:
+            await asyncio.to_thread(shutil.rmtree, raw)
+        return merged
+
+
+async def _obtain(
     http: Transport, result: Result, raw: Path, wanted: Wanted, on_progress: Callable[[Progress], None]
 ) -> Path | None:
     """Bring a result to ``raw``; None when it does not have the path that is wanted, as far as is known."""
     if not result.cid:
-        return await _download(http, result, raw, on_progress)
+        return await download(http, result, raw, on_progress)
     try:
         return await ipfs_results.fetch_cid(
             ipfs_results.endpoint_of(wanted.ipfs, result.cid),
             result.cid,
             raw,
             path=wanted.path,
+            sealed=bool(result.digest),
             on_progress=lambda done, total: on_progress(Progress(result.owner, done, total)),
         )
     except NotFound:
         return None
 
 
-async def _put_together(there: Sequence[tuple[Result, Path]], wanted: Wanted) -> Downloaded:
+async def manifests(http: Transport, results: Sequence[Result], *, ipfs: str = "") -> dict[str, Manifest]:
+    """Download results that have a digest and give the manifest of each by its execution; nothing is kept.
+
+    ``ipfs`` is the address of an IPFS node, for results that are on IPFS. Raises BacalhauError when one is not
+    what its node published.
+    """
+    sealed = [result for result in results if result.digest]
+    with tempfile.TemporaryDirectory(prefix="bacalhau-") as folder:
+        raw = Path(folder, "raw")
+        await asyncio.to_thread(raw.mkdir)
+        wanted = Wanted(Path(folder), ipfs=ipfs)
+        obtained = [(one, await _obtain(http, one, raw, wanted, lambda _: None)) for one in sealed]
+        there = [(result, file) for result, file in obtained if file is not None]
+        parts = await unpacked(there, Path(folder, "unpacked"))
+        return await asyncio.to_thread(proof.manifests, parts)
+
+
+async def unpacked(there: Sequence[tuple[Result, Path]], stage: Path, path: str = "") -> list[merge.Part]:
+    """Unpack each archive into its own folder below ``stage``. Raises BadArchive.
+
+    Of results on IPFS only ``path`` was fetched.
+    """
     from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
 
+    parts = []
+    for number, (result, file) in enumerate(there):
+        packed, folder = file.name.endswith(_ARCHIVES), bool(result.cid)
+        digest = result.digest if packed or folder else ""  # a single file has no manifest beside it
+        only = path if folder else ""
+        part = merge.Part(result.owner, stage / str(number), file, digest, result.execution, only)
+        await asyncio.to_thread(part.folder.mkdir, parents=True)
+        if packed:
+            try:
+                await unpack(part.file, part.folder)
+            except BadArchive:
+                part.file.unlink()  # the next try fetches it anew
+                raise
+        elif folder:
+            await asyncio.to_thread(
+                shutil.copytree, file, part.folder, copy_function=os.link, dirs_exist_ok=True
+            )
+        else:
+            await asyncio.to_thread(shutil.copyfile, part.file, part.folder / part.file.name)
+        parts.append(part)
+    return parts
+
+
+async def _put_together(
+    there: Sequence[tuple[Result, Path]], wanted: Wanted, before: receipt.Receipt
+) -> Downloaded:
     stage = wanted.into / _STAGE
     await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
     try:
-        parts = [
-            merge.Part(result.owner, stage / str(number), file) for number, (result, file) in enumerate(there)
-        ]
-        for part in parts:
-            await asyncio.to_thread(part.folder.mkdir, parents=True)
-            if part.file.name.endswith(_ARCHIVES):
-                await unpack(part.file, part.folder)
-            elif part.file.is_dir():
-                await asyncio.to_thread(
-                    shutil.copytree, part.file, part.folder, copy_function=os.link, dirs_exist_ok=True
-                )
-            else:
-                await asyncio.to_thread(shutil.copyfile, part.file, part.folder / part.file.name)
-        plan = await asyncio.to_thread(merge.plan, parts, only=wanted.path)
-        await asyncio.to_thread(merge.carry_out, plan, stage / "merged", wanted.into, replace=wanted.replace)
+        parts = await unpacked(there, stage, wanted.path)
+        proven = await asyncio.to_thread(proof.prove, parts)
+        if not wanted.raw:
+            return await asyncio.to_thread(_merge, parts, stage, wanted, before, proven)
+        verified = sum(bool(part.digest) for part in parts)
+        return Downloaded(wanted.into, len(parts), len(parts), fetched=len(parts), verified=verified)
     finally:
         await asyncio.to_thread(shutil.rmtree, stage, ignore_errors=True)
-    return Downloaded(wanted.into, results=len(parts), files=len(plan.files), clashes=plan.clashes)
 
 
-async def _download(
-    http: Transport, result: Result, raw: Path, on_progress: Callable[[Progress], None]
-) -> Path:
-    target = raw / result.name
-    if not target.exists():
-        part = raw / f"{result.name}.part"
-        for left in reversed(range(_TRIES)):
-            try:
-                await _fill(http, result, part, on_progress)
-                break
-            except BrokenOff:
-                if not left:
-                    raise
-        await asyncio.to_thread(_verify, part, result)
-        part.replace(target)
-        _tag(part).unlink(missing_ok=True)
-    size = target.stat().st_size
-    on_progress(Progress(result.owner, size, size))
-    return target
-
-
-async def _fill(http: Transport, result: Result, part: Path, on_progress: Callable[[Progress], None]) -> None:
-    """Download into ``part``, going on behind what it holds where the server can prove it is the same."""
-    have, tag = _already(part)
-    headers = {"Range": f"bytes={have}-", "If-Range": tag} if have else {}
-    async with http.stream(urljoin(f"{http.base_url}/", result.url), headers) as response:
-        if response.status_code == _NOT_SATISFIABLE:
-            _tag(part).unlink()
-            raise BrokenOff(f"{result.url} cannot be continued")
-        if not response.is_success:
-            raise error_of(response.status_code, await response.aread())
-        if response.status_code != _PARTIAL:
-            have = 0
-            _tag(part).write_text(_validator(response.headers))
-        total = have + int(response.headers.get("Content-Length") or 0)
-        with part.open("ab" if have else "wb") as out:
-            async for chunk in response.aiter_bytes():
-                await asyncio.to_thread(out.write, chunk)
-                have += len(chunk)
-                on_progress(Progress(result.owner, have, total or result.size))
-
-
-def _already(part: Path) -> tuple[int, str]:
-    """How many bytes an earlier try left, and what proves that they are of the same file."""
-    tag = _tag(part).read_text() if _tag(part).exists() else ""
-    return (part.stat().st_size if part.exists() and tag else 0), tag
-
-
-def _validator(headers: Any) -> str:
-    """What proves later that a file is still the same: a strong entity tag, or nothing."""
-    tag = str(headers.get("ETag") or "")
-    return "" if tag.startswith("W/") else tag
-
-
-def _tag(part: Path) -> Path:
-    return part.with_name(f"{part.name}.tag")
-
-
-def _verify(part: Path, result: Result) -> None:
-    size = part.stat().st_size
-    wrong = f"{size} bytes instead of {result.size}" if result.size and size != result.size else ""
-    if not wrong and result.sha256:
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        wrong = f"SHA-256 {digest} instead of {result.sha256}" if digest != result.sha256 else ""
-    if wrong:
-        part.unlink()
-        _tag(part).unlink(missing_ok=True)
-        raise BacalhauError(
-            f"what {result.url} gave is damaged: {wrong}", hint="it was thrown away; run the command again"
-        )
+def _merge(
+    parts: Sequence[merge.Part],
+    stage: Path,
+    wanted: Wanted,
+    before: receipt.Receipt,
+    proven: Mapping[Path, Entry],
+) -> Downloaded:
+    plan = merge.plan(parts, only=wanted.path)
+    files = merge.carry_out(
+        plan,
+        stage / "merged",
+        wanted.into,
+        may_replace=lambda name: wanted.replace or before.wrote(wanted.into, name),
+        known=proven,
+    )
+    fetched = receipt.Fetched({part.owner: part.digest for part in parts}, files)
+    left = before.left_over(wanted.into, wanted.path, files)
+    if not wanted.path or before.fetches:  # who wants one file wants no other beside it
+        receipt.write(wanted.into, before.and_also(wanted.path, fetched))
+    return Downloaded(
+        wanted.into,
+        results=len(parts),
+        files=len(files),
+        clashes=plan.clashes,
+        fetched=len(parts),
+        verified=sum(bool(part.digest) for part in parts),
+        left=left,
+    )
 
 
 def _whole(value: Any) -> int:

@@ -45,6 +45,22 @@ class SpecConfig(TypedDict, total=False):
     Params: dict[str, Any]
 
 
+class ResultDigest(TypedDict, total=False):
+    """Digests (``sha256:<hex>``) of a result's manifest and outputs, and how much it holds; no key of Bacalhau."""
+
+    Manifest: str
+    Outputs: str
+    Files: int
+    Bytes: int
+
+
+class PublishedResult(SpecConfig, total=False):
+    """Where a result is; whose it is and its digest, where the server is one of ours."""
+
+    ExecutionID: str
+    ResultDigest: ResultDigest
+
+
 class JobStateValue(TypedDict, total=False):
     """State of a job, by name."""
 
@@ -90,6 +106,7 @@ class Execution(TypedDict, total=False):
     DesiredState: ExecutionStateValue
     ComputeState: ExecutionStateValue
     PublishedResult: SpecConfig
+    ResultDigest: ResultDigest
     RunOutput: dict[str, Any] | None
     PartitionIndex: int
     Revision: int

@@ -39,6 +39,8 @@ class Bidder:
             return self._decline(offer, never, tick, never=True)
         if report.draining:
             return self._decline(offer, "is draining and takes no new work", tick)
+        if report.busy:
+            return self._decline(offer, report.busy, tick)
         needs = parse(job.task.resources)
         if not self.ledger.hold(offer.execution_id, needs, now + self.hold_seconds):
             return self._decline(offer, why_not_now(needs, self.ledger.free) or "is busy", tick)

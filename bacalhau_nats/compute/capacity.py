@@ -14,9 +14,10 @@ from bacalhau_nats.domain.resources import NOTHING, Resources
 
 @dataclass(slots=True)
 class Ledger:
-    """Times are monotonic seconds."""
+    """Times are monotonic seconds. While it is ``closed`` nothing is free, whatever was promised before."""
 
     total: Resources
+    closed: bool = False
     _holds: dict[ExecutionID, tuple[Resources, float]] = field(default_factory=dict)
     _claims: dict[ExecutionID, Resources] = field(default_factory=dict)
     _used: Resources = NOTHING
@@ -24,7 +25,7 @@ class Ledger:
     @property
     def free(self) -> Resources:
         """What is neither held nor claimed."""
-        return self.total - self._used
+        return NOTHING if self.closed else self.total - self._used
 
     @property
     def claimed(self) -> int:

@@ -6,26 +6,30 @@
         inputs/<n>/                            made by a storage that needs it
         outputs/<Name>/                        writable for the work, whoever it runs as
         scratch/
-        results/{stdout,stderr,exitCode,<Name>/}   what is published
+        results/{stdout,stderr,exitCode,manifest.json,<Name>/}   what is published
 
 Nothing is made before it is needed: an execution without results and without inputs on disk leaves no trace.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID
+from bacalhau_nats.domain.manifest import MANIFEST, Origin, Summary
 from bacalhau_nats.domain.spec import ResultPath, Task
 from bacalhau_nats.ports import Volume, WorkFailed
+from bacalhau_nats.sealing import seal
 
 log = logging.getLogger(__name__)
 
-RESERVED = frozenset({"stdout", "stderr", "exitCode"})
+RESERVED = frozenset({"stdout", "stderr", "exitCode", MANIFEST})
 """Names in a results folder that no result path can have."""
 
 
@@ -60,11 +64,21 @@ class ExecutionFolder:
             volumes.append(Volume(folder, result.path, read_only=False))
         return tuple(volumes)
 
-    def assemble(self, task: Task, exit_code: int) -> Path:
-        """Bring together what is published and give its folder; safe to repeat.
+    def assemble(
+        self, task: Task, exit_code: int, origin: Origin, stopped: Callable[[], bool] = lambda: False
+    ) -> Summary:
+        """Bring together in ``results`` what is published and give the digest of its manifest; safe to repeat.
 
-        Output folders are moved, not copied. Output that was never written is an empty file.
+        Output folders are moved, not copied. Output that was never written is an empty file. The manifest is
+        written last, over all that is there. Raises WorkFailed when the disk is full or a file unreadable.
         """
+        try:
+            self._bring_together(task, exit_code)
+            return seal(self.results, origin, stopped)
+        except OSError as error:
+            raise disk_trouble(f"results could not be put together: {error}", error) from error
+
+    def _bring_together(self, task: Task, exit_code: int) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.results.mkdir(exist_ok=True)
         for stream in ("stdout", "stderr"):
@@ -74,7 +88,6 @@ class ExecutionFolder:
             made = self.outputs / result.name
             if made.exists():
                 made.rename(self.results / result.name)
-        return self.results
 
     def remove(self) -> None:
         """Remove everything of this execution; that there is nothing is no error. Raises OSError."""
@@ -86,6 +99,12 @@ class ExecutionFolder:
             self.remove()
         except OSError as error:
             log.warning("cannot remove %s: %s", self.root, error, extra={"action": "folder_left"})
+
+
+def disk_trouble(message: str, error: OSError) -> WorkFailed:
+    """Say what an error of the file system means for an execution: a full disk is one of this node."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return WorkFailed(message, reason=Reason.DISK if full else Reason.ENGINE)
 
 
 def leftovers(data_dir: Path) -> list[ExecutionID]:

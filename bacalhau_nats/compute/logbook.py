@@ -1,10 +1,10 @@
-"""Logs of executions in the log stream, as the runner wants them (`runner.Logbook`)."""
+"""Logs of executions in the log stream, as the runner wants them (`results.Logbook`)."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 
-from bacalhau_nats.compute.runner import ExecutionLog, Stored
+from bacalhau_nats.compute.results import ExecutionLog, Stored
 from bacalhau_nats.domain.execution import OUTPUT_LIMIT
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.messaging.bus import Bus

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import errno
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
-from bacalhau_nats.domain.execution import OUTPUT_LIMIT, Reason, RunOutput
-from bacalhau_nats.ports import LogSink, Stream, WorkFailed
+from bacalhau_nats.compute.folders import disk_trouble
+from bacalhau_nats.domain.execution import OUTPUT_LIMIT, RunOutput
+from bacalhau_nats.domain.ids import ExecutionID, JobID
+from bacalhau_nats.ports import LogSink, Stream
 
 FILE_LIMIT = 1024**3
 """Bytes of stdout and of stderr that are published; what follows is in the log only, as far as its quota goes."""
@@ -19,6 +21,34 @@ FILE_LIMIT = 1024**3
 _SMALL = (
     64 * 1024
 )  # bytes that are written at once without a thread: the page cache takes them in microseconds
+
+
+class ExecutionLog(LogSink, Protocol):
+    """A log sink with an end."""
+
+    async def close(self) -> None:
+        """Store what is left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the log stream has of an execution: bytes per stream, and how each begins."""
+
+    seen: Mapping[Stream, int]
+    heads: Mapping[Stream, bytes]
+
+
+class Logbook(Protocol):
+    """Where logs of executions are kept."""
+
+    def open(self, job: JobID, execution: ExecutionID, stored: Stored | None = None) -> ExecutionLog:
+        """Open the log of an execution, going on after what is ``stored``."""
+        ...
+
+    async def stored(self, job: JobID, execution: ExecutionID) -> Stored:
+        """Tell what is stored of an execution."""
+        ...
 
 
 class OutputTee:
@@ -118,10 +148,8 @@ class _Output:
             else:
                 await asyncio.to_thread(self._append, piece)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise WorkFailed(
-                f"output could not be written to {self.path}: {error.strerror or error}",
-                reason=Reason.DISK if full else Reason.ENGINE,
+            raise disk_trouble(
+                f"output could not be written to {self.path}: {error.strerror or error}", error
             ) from error
 
     def resume(self, seen: int, head: bytes) -> None:

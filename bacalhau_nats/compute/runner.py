@@ -11,86 +11,40 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 from uuid import uuid4
 
+from bacalhau_nats.blocking import in_thread
 from bacalhau_nats.compute.agent import Step
+from bacalhau_nats.compute.disk import DiskReserve, DiskWatch, by_cause, can_fill, watched
 from bacalhau_nats.compute.environment import environment
 from bacalhau_nats.compute.folders import ExecutionFolder, leftovers
+from bacalhau_nats.compute.limits import TimedOut, timed
 from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.reports import Reporter
-from bacalhau_nats.compute.results import OutputTee
+from bacalhau_nats.compute.results import ExecutionLog, Logbook, OutputTee, Stored
 from bacalhau_nats.compute.volumes import prepare_inputs
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, RunOutput
-from bacalhau_nats.domain.ids import ExecutionID, JobID
+from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, ResultDigest, RunOutput
+from bacalhau_nats.domain.ids import ExecutionID
+from bacalhau_nats.domain.manifest import Origin
 from bacalhau_nats.domain.resources import parse
-from bacalhau_nats.domain.scheduling.common import go_duration
 from bacalhau_nats.domain.spec import JobSpec, Task
 from bacalhau_nats.ports import (
     Executor,
     Failure,
-    LogSink,
     Outcome,
     Publisher,
     Storage,
-    Stream,
     Volume,
     Work,
     WorkFailed,
 )
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _RUNNING, _PUBLISHING, _TIMED_OUT = "Running Execution", "Publishing Results", "Exec Timeout"
-
-
-class _TimedOut(Exception):
-    """An execution took longer than it may."""
-
-
-async def _timed(run: Coroutine[Any, Any, T], task: Task) -> T:
-    """Run for at most the task's time. Fetching inputs does not count, an image pull does."""
-    limit = task.timeouts.effective_execution_timeout
-    if not limit:
-        return await run
-    deadline = asyncio.timeout(limit)
-    try:
-        async with deadline:
-            return await run
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise _TimedOut(f"Execution timed out after {go_duration(limit)}") from None
-
-
-class ExecutionLog(LogSink, Protocol):
-    """A log sink with an end."""
-
-    async def close(self) -> None:
-        """Store what is left."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the log stream has of an execution: bytes per stream, and how each begins."""
-
-    seen: Mapping[Stream, int]
-    heads: Mapping[Stream, bytes]
-
-
-class Logbook(Protocol):
-    """Where logs of executions are kept."""
-
-    def open(self, job: JobID, execution: ExecutionID, stored: Stored | None = None) -> ExecutionLog:
-        """Open the log of an execution, going on after what is ``stored``."""
-        ...
-
-    async def stored(self, job: JobID, execution: ExecutionID) -> Stored:
-        """Tell what is stored of an execution."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +65,7 @@ class WorkRunner:
     logbook: Logbook
     reporter: Reporter
     ports: PortBook
+    reserve: DiskReserve
     env_allowed: tuple[str, ...] = ()
     node_env: Mapping[str, str] = field(default_factory=dict)
     _active: set[ExecutionID] = field(default_factory=set)
@@ -147,13 +102,13 @@ class WorkRunner:
         if executor is None:
             raise WorkFailed(f"engine {task.engine.kind} is not available on this node any more")
         async with self._place(desired, task) as (folder, tee, outputs):
-            budget = parse(task.resources).disk
-            async with prepare_inputs(
-                task, self.plugins.storages, folder.inputs, tee, budget=budget
-            ) as inputs:
+            watch = self._watch(task, folder)
+            async with prepare_inputs(task, self.plugins.storages, folder.inputs, tee, watch=watch) as inputs:
+                if watch is not None:
+                    await asyncio.to_thread(watch.share, inputs, self.data_dir)
                 host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}
                 work = self._work(desired, job, folder, inputs, outputs, host_ports=host_ports)
-                outcome = await _timed(executor.run(work, tee), task)
+                outcome = await watched(timed(executor.run(work, tee), task), watch)
             return await self._end(desired, work, folder, tee.output(outcome.exit_code), outcome, step=step)
 
     async def _attach(
@@ -163,7 +118,8 @@ class WorkRunner:
         async with self._place(desired, job.task, stored) as (folder, tee, outputs):
             # Its ports are bound by what runs already: taking them again would find them in use.
             work = self._work(desired, job, folder, (), outputs, host_ports={})
-            outcome = await _timed(executor.attach(work, tee, seen=stored.seen), job.task)
+            attached = timed(executor.attach(work, tee, seen=stored.seen), job.task)
+            outcome = await watched(attached, self._watch(job.task, folder))
             if outcome is None:
                 return self.reporter.seen(desired, ExecutionState.FAILED)
             found.append(True)
@@ -185,12 +141,23 @@ class WorkRunner:
         if publisher is None:
             return self.reporter.seen(desired, ExecutionState.COMPLETED).but(output=output)
         await step(ExecutionState.PUBLISHING)
+        origin = Origin(
+            job_id=desired.job_id,
+            execution_id=desired.execution_id,
+            node_id=desired.node_id,
+            version=desired.version,
+            partition=desired.partition,
+            engine=work.task.engine.kind,
+            program=outcome.program,
+        )
         try:
-            results = await asyncio.to_thread(folder.assemble, work.task, outcome.exit_code)
-            result = await publisher.publish(work, results, work.task.effective_publisher)
+            summary = await in_thread(partial(folder.assemble, work.task, outcome.exit_code, origin))
+            result = await publisher.publish(work, folder.results, work.task.effective_publisher)
         except WorkFailed as failed:
-            return self._failed(desired, failed.failure, _PUBLISHING, output)
-        return self.reporter.seen(desired, ExecutionState.COMPLETED).but(output=output, result=result)
+            return self._failed(desired, by_cause(failed), _PUBLISHING, output)
+        return self.reporter.seen(desired, ExecutionState.COMPLETED).but(
+            output=output, result=result, digest=ResultDigest.of(summary)
+        )
 
     @asynccontextmanager
     async def _place(
@@ -209,6 +176,10 @@ class WorkRunner:
         finally:
             self.ports.give_back(desired.execution_id)
             await asyncio.shield(self._clear(folder, sink))
+
+    def _watch(self, task: Task, folder: ExecutionFolder) -> DiskWatch | None:
+        allowed = parse(task.resources).disk
+        return DiskWatch(folder, allowed, self.reserve) if can_fill(task, allowed) else None
 
     async def _clear(self, folder: ExecutionFolder, sink: ExecutionLog) -> None:
         await sink.close()
@@ -256,8 +227,8 @@ class WorkRunner:
         try:
             return await run
         except WorkFailed as failed:
-            return self._failed(desired, failed.failure, _RUNNING)
-        except _TimedOut as over:
+            return self._failed(desired, by_cause(failed), _RUNNING)
+        except TimedOut as over:
             failure = Failure(
                 str(over),
                 Reason.TIMEOUT,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bacalhau_nats.compute.agent import Agent
 from bacalhau_nats.compute.bidder import Bidder, Rule
 from bacalhau_nats.compute.capacity import Ledger
+from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.logbook import StreamLogbook
 from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.pulse import Pulse
@@ -22,7 +21,6 @@ from bacalhau_nats.compute.runner import Plugins, WorkRunner
 from bacalhau_nats.compute.survey import Survey
 from bacalhau_nats.domain.execution import Desired
 from bacalhau_nats.domain.facts import Fact, report_key
-from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.node import Heartbeat, NodeReport
 from bacalhau_nats.errors import BacalhauError, StartFailed, Unavailable
 from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall, Wanted, WhatShouldIDo
@@ -35,9 +33,9 @@ from bacalhau_nats.ports import Clock
 
 log = logging.getLogger(__name__)
 _ASK_TIMEOUT = 2.0
-_LOCK_RETRY = 0.1
 _ASK_AGAIN = 1.0  # seconds, when nobody answered
 _ROLL_CALL_SECONDS = 0.25
+_DISK_EVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ class ComputeServiceSettings:
     env_allowed: tuple[str, ...] = ()
     node_env: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    disk_reserve: int = 0  # bytes
 
 
 class NatsComputeBus:
@@ -100,7 +99,8 @@ class ComputeService:
         self._records = JetRecords(bus)
         compute_bus = NatsComputeBus(bus)
         ledger = Ledger(settings.report.capacity)
-        self.survey = Survey(settings.report, plugins)
+        reserve = DiskReserve(settings.data_dir, settings.disk_reserve)
+        self.survey = Survey(settings.report, plugins, reserve)
         self.pulse = Pulse(me, instance, ledger, compute_bus, clock, settings.every)
         reporter = Reporter(me, instance, self._records, clock)
         runner = WorkRunner(
@@ -109,6 +109,7 @@ class ComputeService:
             StreamLogbook(bulk, quota=settings.log_quota, rate=settings.log_rate),
             reporter,
             PortBook(*settings.ports),
+            reserve,
             settings.env_allowed,
             settings.node_env,
         )
@@ -138,7 +139,7 @@ class ComputeService:
                 await follow_desired(bus, self._me, self._on_desired),
             ]
             async with bus.service("bacalhau-compute", self._version, f"runs work on {self._me}", endpoints):
-                await self._report()
+                await self._tell()
                 await self._live(stop)
         finally:
             forget()
@@ -169,6 +170,7 @@ class ComputeService:
                 group.create_task(self.pulse.run(), name="compute heartbeats"),
                 group.create_task(self._catch_up(), name="compute catches up"),
                 group.create_task(self._watch_plugins(), name="compute survey"),
+                group.create_task(self._watch_disk(), name="compute disk"),
                 group.create_task(self._until_foreign(over), name="compute identity"),
             ]
             self.ready.set()
@@ -237,8 +239,19 @@ class ComputeService:
         while True:
             await self._clock.sleep(self._settings.survey_every)
             if await self.survey.look():
-                await self._report()
-                self.pulse.soon()
+                await self._tell()
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await self._clock.sleep(_DISK_EVERY)
+            if await self.survey.look_at_disk():
+                await self._tell()
+
+    async def _tell(self) -> None:
+        # While the node is busy nothing of it is free, so that nobody waits for its room.
+        self.agent.ledger.closed = bool(self.survey.busy)
+        await self._report()
+        self.pulse.soon()
 
     async def _report(self) -> None:
         try:
@@ -270,29 +283,3 @@ class ComputeService:
             free=self.agent.ledger.free,
             details=dict(self.survey.unavailable),
         )
-
-
-@asynccontextmanager
-async def only_process(data_dir: Path, node_id: NodeID, patience: float = 5.0) -> AsyncIterator[None]:
-    """Hold the lock of a compute node's folder. Raises StartFailed when another process keeps it.
-
-    Tried for ``patience`` seconds: the reaper of an earlier life holds it while it removes containers.
-    """
-    with (data_dir / "compute.lock").open("a") as file:
-        deadline = asyncio.get_running_loop().time() + patience
-        while not _locked(file):
-            if asyncio.get_running_loop().time() >= deadline:
-                raise StartFailed(
-                    f"the data folder {data_dir} is in use by another compute node",
-                    hint=f"stop that process, or give {node_id} its own folder with --data-dir",
-                )
-            await asyncio.sleep(_LOCK_RETRY)
-        yield
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -7,38 +7,37 @@ fetched at once; the first that fails ends the others, and nothing of any is lef
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 
+from bacalhau_nats.compute.disk import DiskWatch, watched
 from bacalhau_nats.compute.folders import remove_tree
 from bacalhau_nats.domain.execution import Reason
-from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import InputSource, Task
 from bacalhau_nats.ports import LogSink, Storage, Volume, WorkFailed
-
-_LOOK_EVERY = 0.5
-"""Seconds between looks at how much disk the inputs have taken; what a fast disk writes in that time is the
-amount by which a budget may be passed."""
 
 
 @asynccontextmanager
 async def prepare_inputs(
-    task: Task, storages: Mapping[str, Storage], folder: Path, logs: LogSink, *, budget: int = 0
+    task: Task,
+    storages: Mapping[str, Storage],
+    folder: Path,
+    logs: LogSink,
+    *,
+    watch: DiskWatch | None = None,
 ) -> AsyncIterator[tuple[Volume, ...]]:
     """Fetch the inputs of ``task`` and give their volumes, in the order of ``task.input_sources``.
 
-    ``folder`` is removed at the end, if any input made it. ``storages`` is by lower-case type. ``budget`` is how
-    many bytes the inputs may take on disk, 0 for any. Raises WorkFailed: of a storage, for two inputs with
-    one target, a type this node does not have, or a budget passed (reason DISK).
+    ``folder`` is removed at the end, if any input made it. ``storages`` is by lower-case type. Raises WorkFailed:
+    of a storage, for two inputs with one target, a type this node does not have, or what ``watch`` finds.
     """
     if not task.input_sources:
         yield ()
         return
     _must_be_unique(source.target for source in task.input_sources)
     try:
-        volumes = await _fetch_all(task.input_sources, storages, folder, logs, budget)
+        volumes = await watched(_fetch_all(task.input_sources, storages, folder, logs), watch)
         _must_be_unique(volume.target for volume in volumes)
         yield volumes
     finally:
@@ -51,11 +50,9 @@ async def _fetch_all(
     storages: Mapping[str, Storage],
     folder: Path,
     logs: LogSink,
-    budget: int,
 ) -> tuple[Volume, ...]:
     try:
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(folder, budget), name="input-budget") if budget else None
             fetching = [
                 group.create_task(
                     _fetch(source, storages, folder / str(index), logs), name=f"input-{source.target}"
@@ -63,12 +60,8 @@ async def _fetch_all(
                 for index, source in enumerate(sources)
             ]
             await asyncio.gather(*fetching)
-            if watch is not None:
-                watch.cancel()
     except ExceptionGroup as failures:
         raise _first(failures) from None
-    if budget and folder.exists():  # noqa: ASYNC240 - one stat
-        await _judge(folder, budget)
     return tuple(task.result() for task in fetching)
 
 
@@ -81,35 +74,6 @@ async def _fetch(source: InputSource, storages: Mapping[str, Storage], into: Pat
             reason=Reason.INPUT,
         )
     return await storage.fetch(source.source, source.target, into, logs)
-
-
-async def _watch(folder: Path, budget: int) -> None:
-    while True:
-        await asyncio.sleep(_LOOK_EVERY)
-        await _judge(folder, budget)
-
-
-async def _judge(folder: Path, budget: int) -> None:
-    used = await asyncio.to_thread(_disk_use, folder)
-    if used > budget:
-        raise WorkFailed(
-            f"the inputs take more disk than the {show_bytes(budget)} of this execution",
-            reason=Reason.DISK,
-            retryable=False,
-            hint="ask for more with Resources.Disk",
-        )
-
-
-def _disk_use(folder: Path) -> int:
-    """Add up the content below ``folder``; what vanishes meanwhile does not count."""
-    total = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += Path(parent, name).lstat().st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _must_be_unique(targets: Iterable[str]) -> None:

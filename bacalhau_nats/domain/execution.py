@@ -16,8 +16,10 @@ desired record says ``abandoned``, and it absorbs: a late report cannot revive i
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
+from bacalhau_nats.domain.manifest import Summary
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig
 
@@ -86,7 +88,8 @@ class Reason(StrEnum):
     MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
     PUBLISH = "publish"  # the results could not be stored
-    DISK = "disk_full"
+    DISK = "disk_full"  # the node has no disk left
+    QUOTA = "disk_quota"  # the execution took more disk than it may
     LOST_AT_RESTART = "lost_at_restart"  # its node restarted and could not find it again
     NO_ROOM = "no_room"  # declined: the capacity it had bid with was gone
     OLD_VERSION = "old_version"  # declined: the job has moved on
@@ -101,6 +104,22 @@ class RunOutput(Model):
     stderr: str = ""
     stderr_truncated: bool = False
     exit_code: int = 0
+
+
+class ResultDigest(Model):
+    """What was published: see `manifest.Summary`."""
+
+    manifest: str = ""
+    outputs: str = ""
+    files: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        """Put a summary into a record."""
+        return cls(
+            manifest=summary.manifest, outputs=summary.outputs, files=summary.files, bytes=summary.bytes
+        )
 
 
 class Desired(Model):
@@ -141,6 +160,7 @@ class Observed(Model):
     retryable: bool = False
     topic: str = ""  # which step failed, in the words of the public API ("Publishing Results", …)
     result: SpecConfig = SpecConfig()
+    digest: ResultDigest = ResultDigest()  # of what was published as `result`
     output: RunOutput = RunOutput()
     nonce: str = ""
 

@@ -116,7 +116,9 @@ def _explain_node(
     spec: JobSpec, node_id: NodeID, seen: Seen | None, placed: Sequence[ExecutionView], said: Sequence[Answer]
 ) -> Explained:
     never = _why_never_now(spec, seen, said)
-    busy = "" if never or seen is None else why_not_now(parse(spec.task.resources), seen.free)
+    busy = ""
+    if seen is not None and not never:
+        busy = seen.report.busy or why_not_now(parse(spec.task.resources), seen.free)
     last = max(said, key=lambda answer: answer.time, default=None)
     if placed:
         verdict, reason = Verdict.CHOSEN, _why_chosen(placed, said)

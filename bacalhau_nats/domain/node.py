@@ -41,9 +41,11 @@ class NodeReport(Model):
     storages: tuple[str, ...] = ()
     publishers: tuple[str, ...] = ()
     capacity: Resources = NOTHING  # all it has to give
+    holds: dict[str, int] = Field(default_factory=dict)  # inputs that lie here, in bytes: `locality.told`
     address: str = ""
     build: BuildInfo = BuildInfo()
     draining: bool = False  # takes no new work
+    busy: str = ""  # why it takes nothing for the moment, whatever it is asked; reads after "this node …"
     left: bool = False  # said good-bye: not lost, gone
 
 

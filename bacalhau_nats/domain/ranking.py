@@ -17,7 +17,7 @@ class Candidate:
     """A node that could run it, with what speaks for and against it.
 
     ``siblings`` counts live executions of the same job there, ``failures`` earlier attempts of the same
-    slot that ended badly there.
+    slot that ended badly there, ``held`` the bytes of its inputs that lie there already.
     """
 
     node_id: NodeID
@@ -25,6 +25,7 @@ class Candidate:
     capacity: Resources
     siblings: int = 0
     failures: int = 0
+    held: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -35,12 +36,13 @@ def rank(
     salt: str,
     favours: tuple[Requirement, ...] = (),
 ) -> list[Candidate]:
-    """Sort best first: not where it failed before, not beside siblings, favoured labels, most room left.
+    """Sort best first: not where it failed before, not beside siblings, favoured labels, its data, most room left.
 
-    ``salt`` (the execution's id) breaks ties, so that equal nodes share the load.
+    Bytes held count by their order of magnitude (powers of two), so that nodes that hold as good as the same
+    share the load. ``salt`` (the execution's id) breaks ties, so that equal nodes share the load.
     """
 
-    def score(candidate: Candidate) -> tuple[int, int, int, int, int]:
+    def score(candidate: Candidate) -> tuple[int, int, int, int, int, int]:
         liked = sum(
             constraints.match((r.but(key=r.key.removeprefix("favour_")),), candidate.labels) for r in favours
         )
@@ -48,6 +50,7 @@ def rank(
             candidate.failures,
             candidate.siblings,
             -liked,
+            -candidate.held.bit_length(),
             -_room_left(needs, candidate),
             crc32(f"{salt} {candidate.node_id}".encode()),
         )

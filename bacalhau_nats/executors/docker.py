@@ -138,7 +138,9 @@ class DockerExecutor:
 
     def _container(self, work: Work) -> ContainerRun:
         self._active.add(work.execution_id)
-        return ContainerRun(self._link, self._owner.container_name(work.execution_id), work.resources.memory)
+        published = work.task.effective_publisher.kind not in ("", "noop")
+        name = self._owner.container_name(work.execution_id)
+        return ContainerRun(self._link, name, work.resources.memory, tell_image=published)
 
     def _is_ours(self, found: Mapping[str, Any]) -> bool:
         labels = found["Config"].get("Labels") or {}

@@ -32,12 +32,16 @@ T = TypeVar("T")
 
 
 class ContainerRun:
-    """One container by its name. Use each instance once and `destroy` it in the end."""
+    """One container by its name. Use each instance once and `destroy` it in the end.
 
-    def __init__(self, link: EngineLink, name: str, memory: int) -> None:
+    Which image it ran is looked up when ``tell_image`` is set, or the exit code is to be explained.
+    """
+
+    def __init__(self, link: EngineLink, name: str, memory: int, *, tell_image: bool = False) -> None:
         self._link = link
         self._name = name
         self._memory = memory
+        self._tell_image = tell_image
         self._given_up = threading.Event()
         self._step: asyncio.Future[Any] | None = None
         self._source: Source | None = None
@@ -70,10 +74,10 @@ class ContainerRun:
         """Wait for its end. Raises WorkFailed when the end cannot be known."""
         try:
             code = await self._link.wait(lambda engine: engine.wait(self._name))
-            state = await self._state() if code else {}
+            described = await self._described() if code or self._tell_image else {}
         except EngineError as error:
             raise work_failed(error, "wait for") from error
-        if state.get("OOMKilled"):
+        if (described.get("State") or {}).get("OOMKilled"):
             limit = f"the limit of {show_bytes(self._memory)}" if self._memory else "the memory of the node"
             return Outcome(
                 exit_code=code,
@@ -84,7 +88,7 @@ class ContainerRun:
                     hint="ask for more memory in Resources",
                 ),
             )
-        return Outcome(exit_code=code)
+        return Outcome(exit_code=code, program=str(described.get("Image") or ""))
 
     async def destroy(self, grace: float) -> None:
         """Remove it, whatever state it is in; ``grace`` seconds between SIGTERM and SIGKILL.
@@ -109,9 +113,8 @@ class ContainerRun:
         except EngineError:
             return  # not running, or not there: then there is nobody to be kind to
 
-    async def _state(self) -> dict[str, Any]:
-        described = await self._link.call(lambda engine: engine.inspect(self._name))
-        return dict((described or {}).get("State") or {})
+    async def _described(self) -> dict[str, Any]:
+        return await self._link.call(lambda engine: engine.inspect(self._name)) or {}
 
     async def _finish_step(self, step: Callable[[Engine], Source | None], doing: str) -> None:
         """Run ``step`` so that it is known to be over, or waited for by `destroy`."""

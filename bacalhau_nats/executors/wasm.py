@@ -52,7 +52,7 @@ class WasmExecutor:
         """
         ended = await self._lanes.run(work, logs)
         if not ended.trap:
-            return Outcome(exit_code=ended.exit_code)
+            return Outcome(exit_code=ended.exit_code, program=ended.program)
         await logs.write(Stream.STDERR, f"{ended.trap}\n".encode())
         why = f"the module trapped: {_cause(ended.trap)}"
         hint = "the backtrace is at the end of its stderr"

@@ -63,11 +63,15 @@ _INITIALIZE: Final = "_initialize"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a guest ended; ``trap`` is what it died of, for its stderr; interrupted ones have no exit code."""
+    """How a guest ended; ``trap`` is what it died of, for its stderr; interrupted ones have no exit code.
+
+    ``program`` is the digest of the entry module.
+    """
 
     exit_code: int = 0
     trap: str = ""
     interrupted: bool = False
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class _Ready:
     """A module with its imports resolved, and the functions it exports with whether they take arguments."""
 
     module: Module
+    digest: str
     pre: InstancePre | None
     functions: dict[str, bool]
 
@@ -87,6 +92,7 @@ class Machine:
         self._engine = Engine(_config())
         self._state = wasm_wasi.GuestState()
         self._linker = self._new_linker()
+        self._fixed_linker: Linker | None = None
         self._ready: OrderedDict[str, _Ready] = OrderedDict()
 
     def arm(self) -> None:
@@ -112,6 +118,7 @@ class Machine:
         with store:
             store.set_wasi(wasi)
             self._state.began, self._state.exit_code = time.monotonic_ns(), None
+            self._state.fixed = None if plan.seed is None else wasm_wasi.FixedWorld(plan.seed)
             parts = 1 + len(plan.libraries)
             store.set_limits(plan.memory, _TABLE_ELEMENTS, parts * 2, parts * _TABLES, parts)
             store.set_epoch_deadline(1)
@@ -131,35 +138,35 @@ class Machine:
                     function(store)
         except (Trap, WasmtimeError) as error:
             if self._state.exit_code is not None:
-                return Ended(exit_code=self._state.exit_code)
+                return Ended(exit_code=self._state.exit_code, program=f"sha256:{ready.digest}")
             if self._state.interrupted.is_set():
                 return Ended(interrupted=True)
             if isinstance(error, Trap) or started:
                 return Ended(exit_code=1, trap=str(error).strip())
             raise _cannot_start(plan, error) from None
-        return Ended(exit_code=self._state.exit_code or 0)
+        return Ended(exit_code=self._state.exit_code or 0, program=f"sha256:{ready.digest}")
 
     def _prepare(self, plan: GuestPlan, wasm: bytes) -> _Ready:
         """Give the entry module with its imports resolved, from memory if it was used lately."""
         digest = digest_of(wasm)
-        key = digest if not plan.libraries else f"{digest} linked"
+        key = f"{digest} {'linked' if plan.libraries else ''} {'' if plan.seed is None else 'fixed'}"
         if found := self._ready.get(key):
             self._ready.move_to_end(key)
             return found
         module = self._modules.load(self._engine, wasm, digest, plan.entry.target)
         functions = {e.name: bool(e.type.params) for e in module.exports if isinstance(e.type, FuncType)}
         try:
-            pre = None if plan.libraries else self._linker.instantiate_pre(module)
+            pre = None if plan.libraries else self._linker_of(plan).instantiate_pre(module)
         except WasmtimeError as error:
             raise _cannot_start(plan, error) from None
-        self._ready[key] = ready = _Ready(module, pre, functions)
+        self._ready[key] = ready = _Ready(module, digest, pre, functions)
         if len(self._ready) > _MODULES:
             self._ready.popitem(last=False)
         return ready
 
     def _link(self, plan: GuestPlan, ready: _Ready, store: Store) -> Instance:
         """Instantiate the entry module on top of those of ImportModules it needs, deepest first."""
-        linker = self._new_linker()
+        linker = self._new_linker(fixed=plan.seed is not None)
         loaded = {library.target: self._load(library) for library in plan.libraries}
         defined: set[str] = set()
 
@@ -181,10 +188,19 @@ class Machine:
         wasm = library.path.read_bytes()
         return self._modules.load(self._engine, wasm, digest_of(wasm), library.target)
 
-    def _new_linker(self) -> Linker:
+    def _linker_of(self, plan: GuestPlan) -> Linker:
+        if plan.seed is None:
+            return self._linker
+        if self._fixed_linker is None:
+            self._fixed_linker = self._new_linker(fixed=True)
+        return self._fixed_linker
+
+    def _new_linker(self, *, fixed: bool = False) -> Linker:
         linker = Linker(self._engine)
         linker.define_wasi()
         wasm_wasi.define(linker, self._state, self._engine.increment_epoch)
+        if fixed:
+            wasm_wasi.define_fixed(linker, self._state)
         return linker
 
 

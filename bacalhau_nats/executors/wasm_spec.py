@@ -4,6 +4,10 @@ Names and defaults are those of Bacalhau's engine ``wasm``: ``EntryModule`` and 
 *Target* of an input source (a file, or a folder with exactly one ``.wasm``), ``Entrypoint`` is the exported
 function to call, ``Parameters`` its arguments. Keys are matched without regard to case, null is absent.
 
+``Deterministic`` (ours) makes runs comparable: the guest sees a clock that always begins at the same moment and
+moves only when it is looked at or slept on, always the same random numbers, and no id of the execution or job
+in its environment. File times and the order of a folder's entries are still those of the node.
+
 WASI can open folders to a guest, not single files. Inputs that are files are therefore linked (or copied)
 into a folder of the execution, one per guest folder, so that the guest sees them and not their siblings.
 """
@@ -27,6 +31,8 @@ PAGE = 65536
 
 MOST_MEMORY = 4 * 1024**3
 """A 32-bit guest cannot address more."""
+
+_IDENTITY = frozenset({"BACALHAU_EXECUTION_ID", "BACALHAU_JOB_ID", "BACALHAU_JOB_NAME"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class GuestPlan:
     env: tuple[tuple[str, str], ...]
     preopens: tuple[Preopen, ...]
     memory: int
+    seed: str | None = None  # where the guest is to be deterministic
 
 
 def plan_guest(work: Work) -> GuestPlan:
@@ -76,7 +83,9 @@ def plan_guest(work: Work) -> GuestPlan:
     entry = _module(work, target)
     libraries = tuple(_module(work, name) for name in _strings(engine, "ImportModules"))
     argv = (entry.program, *_strings(engine, "Parameters"))
-    env = tuple(sorted(work.env.items()))
+    deterministic = _switch(engine, "Deterministic")
+    hidden = _IDENTITY if deterministic else frozenset()
+    env = tuple(sorted((name, value) for name, value in work.env.items() if name not in hidden))
     if "\0" in "".join((*argv, *(part for pair in env for part in pair))):
         raise invalid("wasm engine: an argument or environment variable contains a NUL", "remove it")
     modules = {module.path for module in (entry, *libraries)}
@@ -88,6 +97,7 @@ def plan_guest(work: Work) -> GuestPlan:
         env=env,
         preopens=tuple(_preopens(work, modules)),
         memory=min(work.resources.memory or MOST_MEMORY, MOST_MEMORY) // PAGE * PAGE,
+        seed=f"partition {work.partition}" if deterministic else None,
     )
 
 
@@ -194,6 +204,15 @@ def _strings(engine: SpecConfig, name: str) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise invalid(f"wasm engine: {name} must be a list of strings, not {value!r}")
     return list(value)
+
+
+def _switch(engine: SpecConfig, name: str) -> bool:
+    value = engine.param(name, False)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise invalid(f"wasm engine: {name} must be true or false, not {value!r}")
+    return value
 
 
 def _absolute(path: str) -> str:

@@ -1,14 +1,18 @@
-"""The two calls of WASI preview 1 that wasmtime's own implementation would get wrong here.
+"""The calls of WASI preview 1 that wasmtime's own implementation would get wrong here.
 
 ``proc_exit``: wasmtime turns exit codes of 126 and more into a trap that does not say which it was.
 
 ``poll_oneoff``: wasmtime interrupts compiled code at its next epoch check, but not a host call: with its own ``poll_oneoff`` a
 guest inside ``sleep(3600)`` would hold its thread for an hour. This one waits on an event instead. Sizes and
 offsets are those of the preview 1 witx (``subscription`` has 48 bytes, ``event`` 32).
+
+``clock_time_get``, ``clock_res_get`` and ``random_get``, for guests that must do the same each time: see
+`define_fixed`.
 """
 
 from __future__ import annotations
 
+import random
 import struct
 import threading
 import time
@@ -32,6 +36,12 @@ _FAULT: Final = 21
 _INTERRUPTED: Final = 27
 _INVALID: Final = 28
 _MASK: Final = 0xFFFFFFFF
+_U64: Final = struct.Struct("<Q")
+_CLOCKS: Final = 4
+_TICK: Final = 1_000_000
+"""Nanoseconds that a fixed clock moves with each look, so that a guest that waits for time to pass comes to an end."""
+_EPOCH: Final = 946_684_800 * 1_000_000_000
+"""What a fixed clock shows first: the beginning of the year 2000."""
 _MOST: Final = 4096
 """Subscriptions in one call; more is a confused guest."""
 
@@ -46,6 +56,29 @@ class GuestState:
         """`time.monotonic_ns` when the guest started; wasmtime's guests count from there."""
         self.exit_code: int | None = None
         """What the guest gave to ``proc_exit``."""
+        self.fixed: FixedWorld | None = None
+        """Time and chance of a guest that is to do the same each time; None for the real ones."""
+
+
+class FixedWorld:
+    """A clock and random numbers that depend on nothing but ``seed`` and on what the guest does."""
+
+    def __init__(self, seed: str) -> None:
+        self._elapsed = 0
+        self._chance = random.Random(seed)  # noqa: S311 - it must be predictable: that is what is asked for
+
+    def now(self, clock: int) -> int:
+        """Read a clock, in nanoseconds; each look moves all of them."""
+        self._elapsed += _TICK
+        return self._elapsed + (_EPOCH if clock == _REALTIME else 0)
+
+    def sleep(self, seconds: float) -> None:
+        """Move all clocks."""
+        self._elapsed += int(seconds * 1e9)
+
+    def chance(self, size: int) -> bytes:
+        """Give the next random bytes."""
+        return self._chance.randbytes(size)
 
 
 def define(linker: Linker, state: GuestState, end: Callable[[], None]) -> None:
@@ -58,6 +91,38 @@ def define(linker: Linker, state: GuestState, end: Callable[[], None]) -> None:
     linker.define_func(MODULE, "proc_exit", FuncType([i32], []), _proc_exit(state, end))
     signature = FuncType([i32] * 4, [i32])
     linker.define_func(MODULE, "poll_oneoff", signature, _poll_oneoff(state), access_caller=True)
+
+
+def define_fixed(linker: Linker, state: GuestState) -> None:
+    """Put the clocks and the random numbers of ``state.fixed`` in place of wasmtime's."""
+    i32, i64 = ValType.i32(), ValType.i64()
+
+    def write(caller: Caller, at: int, data: Callable[[], bytes], size: int) -> int:
+        memory = caller.get("memory")
+        if not isinstance(memory, Memory) or (at & _MASK) + size > memory.data_len(caller):
+            return _FAULT
+        memory.write(caller, data(), at & _MASK)
+        return _SUCCESS
+
+    def time_get(caller: Caller, clock: int, _: int, at: int) -> int:
+        fixed = state.fixed
+        if fixed is None or not 0 <= clock < _CLOCKS:
+            return _INVALID
+        return write(caller, at, lambda: _U64.pack(fixed.now(clock)), _U64.size)
+
+    def resolution(caller: Caller, clock: int, at: int) -> int:
+        return write(caller, at, lambda: _U64.pack(_TICK), _U64.size) if 0 <= clock < _CLOCKS else _INVALID
+
+    def random_get(caller: Caller, at: int, size: int) -> int:
+        fixed, length = state.fixed, size & _MASK
+        return _INVALID if fixed is None else write(caller, at, lambda: fixed.chance(length), length)
+
+    for name, signature, call in (
+        ("clock_time_get", FuncType([i32, i64, i32], [i32]), time_get),
+        ("clock_res_get", FuncType([i32, i32], [i32]), resolution),
+        ("random_get", FuncType([i32, i32], [i32]), random_get),
+    ):
+        linker.define_func(MODULE, name, signature, call, access_caller=True)
 
 
 def _proc_exit(state: GuestState, end: Callable[[], None]) -> Callable[[int], None]:
@@ -112,9 +177,13 @@ def _wait(raw: bytes, state: GuestState) -> list[bytes] | None:
     soonest = 0.0 if ready else min(*(seconds for seconds, _ in clocks), threading.TIMEOUT_MAX)
     if state.interrupted.wait(soonest) if soonest > 0 else state.interrupted.is_set():
         return None
+    if state.fixed is not None:
+        state.fixed.sleep(soonest)
     return ready + [event for seconds, event in clocks if seconds <= soonest]
 
 
 def _now(clock: int, state: GuestState) -> int:
     """Read the guest's clock, in nanoseconds."""
+    if state.fixed is not None:
+        return state.fixed.now(clock)
     return time.time_ns() if clock == _REALTIME else time.monotonic_ns() - state.began

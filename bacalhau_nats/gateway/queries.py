@@ -160,7 +160,8 @@ class Queries:
     async def results(self, text: str, namespace: str, link: Callable[[str], str]) -> list[Json]:
         """List where the results of the latest version are; ``link`` makes an address of a path of this gateway.
 
-        What lies on the bus is offered as a download from this gateway.
+        What lies on the bus is offered as a download from this gateway. Beside each place are the execution and
+        the digest that it was published with.
         """
         job = await self._gateway.find_job(text, namespace)
         if job.spec.type.endless:
@@ -170,7 +171,7 @@ class Queries:
             for one in sorted(job.of_version(job.spec.version), key=lambda one: one.created)
             if one.state is ExecutionState.COMPLETED and one.observed and one.observed.result.kind
         ]
-        return [_result(job, one, link) for one in found]
+        return [_result(job, one, link) | _proof(one) for one in found]
 
     # --- history ---------------------------------------------------------------------------------------
 
@@ -237,3 +238,8 @@ def _result(job: JobView, one: ExecutionView, link: Callable[[str], str]) -> Jso
         return render.spec_config(result) if result else {"Type": ""}
     url = link(f"/api/v1/orchestrator/jobs/{job.id}/results/{one.id}.tar.gz")
     return {"Type": "urlDownload", "Params": {"URL": url}}
+
+
+def _proof(one: ExecutionView) -> Json:
+    digest = render.result_digest(one.observed)
+    return {"ExecutionID": one.id, **digest} if digest else {}

@@ -173,11 +173,15 @@ def execution(view: JobView, one: ExecutionView, history: History) -> Json:
     }
     if one.desired.partition:
         found["PartitionIndex"] = one.desired.partition
-    return found | {
-        "Revision": _revision(one, wish.type),
-        "CreateTime": one.created,
-        "ModifyTime": one.modified,
-    }
+    return (
+        found
+        | result_digest(one.observed)
+        | {
+            "Revision": _revision(one, wish.type),
+            "CreateTime": one.created,
+            "ModifyTime": one.modified,
+        }
+    )
 
 
 def _states(one: ExecutionView, kind: JobType) -> tuple[Json, Json]:
@@ -234,6 +238,11 @@ def _output(seen: Observed | None) -> Json:
         "ExitCode": output.exit_code if output else 0,
         "ErrorMsg": "",
     }
+
+
+def result_digest(seen: Observed | None) -> Json:
+    """Render the digest of what was published, under a key that the public API does not have; none: nothing."""
+    return {"ResultDigest": seen.digest.to_wire()} if seen and seen.digest.manifest else {}
 
 
 # --- history --------------------------------------------------------------------------------------------

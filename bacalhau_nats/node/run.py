@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bacalhau_nats import plugins
+from bacalhau_nats.compute.lock import only_process
 from bacalhau_nats.compute.machine import machine_capacity
 from bacalhau_nats.compute.runner import Plugins
-from bacalhau_nats.compute.service import ComputeService, ComputeServiceSettings, only_process
+from bacalhau_nats.compute.service import ComputeService, ComputeServiceSettings
 from bacalhau_nats.domain.node import NodeReport, NodeRole
 from bacalhau_nats.gateway.agent_service import AgentService
 from bacalhau_nats.gateway.core import GatewaySettings, Identity
@@ -238,6 +239,7 @@ class _Node:
             env_allowed=settings.compute.env.allow_list,
             node_env=dict(os.environ),  # noqa: TID251 - a job may ask for a variable of the node
             rules=slices.policy_rules(settings, found.storages),
+            disk_reserve=settings.compute.disk_reserve,
         )
         compute = ComputeService(self._bus, self.bulk, self._clock, service, found, version=me.version)
         self._roles.append(compute)

@@ -9,11 +9,12 @@ from bacalhau_nats import plugins
 from bacalhau_nats.compute.bidder import Rule
 from bacalhau_nats.compute.environment import refuses_env
 from bacalhau_nats.domain.intake import JobDefaults, TypeDefaults
+from bacalhau_nats.domain.locality import CARRIED, LENT, input_digest
 from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.scheduling.plan import Policy
 from bacalhau_nats.domain.spec import JobSpec, NetworkType, ResourcesConfig, SpecConfig
 from bacalhau_nats.messaging.topology import Topology
-from bacalhau_nats.ports import Storage
+from bacalhau_nats.ports import Holder, Storage
 from bacalhau_nats.requester.desk import DeskSettings
 from bacalhau_nats.requester.service import RequesterSettings
 from bacalhau_nats.settings import Settings
@@ -148,4 +149,19 @@ def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[R
         )
         return "; ".join(reason for reason in reasons if reason)
 
-    return networked, stateless, variables, sources
+    def held(job: JobSpec) -> str:
+        if admission.locality != "local":
+            return ""
+        missing = [one.target for one in job.task.input_sources if not _is_here(one.source, storages)]
+        targets = ", ".join(missing)
+        return f"takes only jobs whose inputs it holds, and does not hold {targets}" if missing else ""
+
+    return networked, stateless, variables, sources, held
+
+
+def _is_here(source: SpecConfig, storages: Mapping[str, Storage]) -> bool:
+    """Say whether an input need not be fetched; of one that is lent, `Storage.refuses` says whether it is here."""
+    if source.kind in CARRIED | LENT:
+        return True
+    storage = storages.get(source.kind)
+    return isinstance(storage, Holder) and input_digest(source) in storage.held()

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -150,10 +150,14 @@ class WorkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How work ended: an exit code, or a failure."""
+    """How work ended: an exit code, or a failure.
+
+    ``program`` is the digest of what ran, where the engine knows it: of the module, the image.
+    """
 
     exit_code: int = 0
     failure: Failure | None = None
+    program: str = ""
 
 
 class Executor(Protocol):
@@ -204,6 +208,22 @@ class Storage(Protocol):
         that an input that needs no disk costs none: make it when needed. Raises WorkFailed with reason INPUT
         (or INVALID when no node could ever do it).
         """
+        ...
+
+
+@runtime_checkable
+class Holder(Protocol):
+    """A storage that keeps what it has fetched, for the next execution that wants the same. Optional.
+
+    What it holds is told in the node's report, so that jobs go where their data lies.
+    """
+
+    def held(self) -> Mapping[str, int]:
+        """Name the inputs that are here (`domain.locality.input_digest`), with their sizes in bytes."""
+        ...
+
+    def shrink(self) -> None:
+        """The disk is full: give back what nothing uses. Blocking."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,8 @@ from urllib.parse import unquote
 
 import httptools
 
+from bacalhau_nats.publishers.ranges import NotSatisfiable, wanted_bytes
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.tar\.gz")
 """What may be asked for: the archive of an execution."""
 
@@ -26,7 +29,6 @@ _HEAD_LIMIT = 16 * 1024
 _HEAD_SECONDS = 10.0
 _STALL_SECONDS = 60.0  # a client that takes nothing for so long is gone
 _CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,7 @@ class _Request:
 
     url: bytes = b""
     range: str = ""
+    if_range: str = ""
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -69,6 +72,8 @@ class _Request:
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"range":
             self.range = value.decode("latin-1")
+        elif name.lower() == b"if-range":
+            self.if_range = value.decode("latin-1")
 
 
 class _Refused(Exception):
@@ -99,17 +104,23 @@ class _Connection:
             self._writer.close()
 
     async def _answer(self) -> None:
-        method, name, wanted = await self._request()
+        method, name, request = await self._request()
         try:
             file = await asyncio.to_thread((self._folder / name).open, "rb")
         except FileNotFoundError:
             raise _Refused(HTTPStatus.NOT_FOUND) from None
         try:
-            size = file.seek(0, 2)
-            start, end = _slice(wanted, size)
+            status = os.fstat(file.fileno())
+            size, tag = status.st_size, f'"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"'
+            try:
+                start, end = wanted_bytes(request.range, size, if_range=request.if_range, tag=tag)
+            except NotSatisfiable:
+                raise _Refused(
+                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"Content-Range: bytes */{size}"
+                ) from None
             file.seek(start)
-            headers = ["Content-Type: application/gzip", "Accept-Ranges: bytes"]
-            if wanted and (start, end) != (0, size):
+            headers = ["Content-Type: application/gzip", "Accept-Ranges: bytes", f"ETag: {tag}"]
+            if (start, end) != (0, size):
                 self._head(
                     HTTPStatus.PARTIAL_CONTENT,
                     end - start,
@@ -124,8 +135,8 @@ class _Connection:
         finally:
             file.close()
 
-    async def _request(self) -> tuple[str, str, str]:
-        """Read the head of a request: method, file name and range."""
+    async def _request(self) -> tuple[str, str, _Request]:
+        """Read the head of a request: method, file name, and the rest."""
         request = _Request()
         parser = httptools.HttpRequestParser(request)
         try:
@@ -142,7 +153,7 @@ class _Connection:
         name = path.removeprefix("/")
         if NAME.fullmatch(name) is None:
             raise _Refused(HTTPStatus.NOT_FOUND)
-        return method, name, request.range
+        return method, name, request
 
     def _head(self, status: HTTPStatus, length: int, *headers: str) -> None:
         # No Content-Encoding: clients would unpack the archive on the way and then fail to unpack it.
@@ -166,20 +177,3 @@ class _Connection:
     async def _drain(self) -> None:
         async with asyncio.timeout(_STALL_SECONDS):
             await self._writer.drain()
-
-
-def _slice(wanted: str, size: int) -> tuple[int, int]:
-    """Give the first byte and the byte after the last one (RFC 9110, 14.2); what is not one range is ignored."""
-    match = _RANGE.fullmatch(wanted.strip())
-    if match is None or match.groups() == ("", ""):
-        return 0, size
-    first, last = match.groups()
-    if first:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < start:
-            return 0, size
-    else:
-        start, end = max(0, size - int(last)), size
-    if start >= end:
-        raise _Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"Content-Range: bytes */{size}")
-    return start, end

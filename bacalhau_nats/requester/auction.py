@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from bacalhau_nats.domain.bidding import why_not_now
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.jobview import JobView
+from bacalhau_nats.domain.locality import held_bytes, wanted_keys
 from bacalhau_nats.domain.ranking import Candidate, rank
 from bacalhau_nats.domain.resources import Resources, parse
 from bacalhau_nats.domain.roster import Roster
@@ -198,6 +199,7 @@ class Auction:
         for execution in job.executions.values() if len(nodes) > 1 else ():
             if not execution.terminal:
                 siblings[execution.node_id] = siblings.get(execution.node_id, 0) + 1
+        wanted = wanted_keys(spec.task) if len(nodes) > 1 else ()
         found = [
             Candidate(
                 node_id,
@@ -205,10 +207,12 @@ class Auction:
                 capacity=node.report.capacity,
                 siblings=siblings.get(node_id, 0),
                 failures=placement.avoid.get(node_id, 0),
+                held=held_bytes(wanted, node.report.holds) if wanted else 0,
                 labels=node.report.labels,
             )
             for node_id, node in nodes.items()
             if node_id not in refused
+            and not node.report.busy
             and self._roster.heard(node_id, now)
             and needs.fits_in(self._roster.free(node_id))
         ]
@@ -218,9 +222,10 @@ class Auction:
     def _why_not(self, nodes: Mapping[NodeID, NodeNow], needs: Resources, asked: _Asked) -> dict[NodeID, str]:
         now = self._clock.monotonic()
         reasons: dict[NodeID, str] = {}
-        for node_id in nodes:
+        for node_id, node in nodes.items():
             reasons[node_id] = (
                 asked.declines.get(node_id)
+                or node.report.busy
                 or ("" if self._roster.heard(node_id, now) else "has not been heard yet")
                 or why_not_now(needs, self._roster.free(node_id))
                 or "did not answer the offer in time"

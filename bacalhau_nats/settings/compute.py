@@ -88,6 +88,11 @@ class ComputeSettings(Section):
     )
     env: EnvSettings = part(EnvSettings)
     network: NetworkSettings = part(NetworkSettings)
+    disk_reserve: Size = key(
+        100_000_000,
+        "Free disk below which this node takes no work, and fails work that still writes; 0 for any.",
+        ge=0,
+    )
     hold_time: Duration = key(3.0, "How long the room promised in a bid is held.", gt=0)
     shutdown_grace: Duration = key(
         5.0, "How long running work may go on when the node is told to stop.", ge=0

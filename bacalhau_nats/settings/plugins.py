@@ -53,6 +53,7 @@ class URLSettings(Section):
     """Downloads named by a job."""
 
     max_size: Size = key(10 * 1000**3, "Largest download.", gt=0)
+    cache_size: Size = key(5 * 1000**3, "Disk for downloads kept for later jobs; 0 for none.", ge=0)
     denied_networks: tuple[str, ...] = key(
         ("169.254.0.0/16", "fe80::/10"), "Networks a download may not reach, in CIDR form."
     )

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +26,7 @@ GRACE = 3600.0
 """Seconds between a file being handed out and a container having it mounted, at the very most."""
 
 _DRAFT = ".part"
+_NOTED = 60.0  # seconds between notes on disk that an entry is used
 
 
 class WrongContent(Exception):
@@ -59,11 +62,12 @@ class BlobCache:
         """Take stock of what earlier processes left; drafts are removed. Blocking."""
         self._folder.mkdir(parents=True, exist_ok=True)
         found = [(path, path.stat()) for path in self._folder.iterdir()]
-        for path, stat in sorted(found, key=lambda pair: pair[1].st_mtime):
+        found.sort(key=lambda pair: max(pair[1].st_atime, pair[1].st_mtime), reverse=True)
+        for age, (path, stat) in enumerate(found):
             if path.name.endswith(_DRAFT):
                 path.unlink()
             else:
-                self._entries[path.name] = _Entry(stat.st_size, self._now() - self._grace)
+                self._entries[path.name] = _Entry(stat.st_size, self._now() - self._grace - age)
 
     async def get(
         self, digest: str, size: int, content: Callable[[], AsyncIterator[bytes]], spare: Path
@@ -83,14 +87,8 @@ class BlobCache:
     async def _get(
         self, digest: str, size: int, content: Callable[[], AsyncIterator[bytes]], spare: Path
     ) -> Path:
-        entry = self._entries.get(digest)
-        if entry is not None and not entry.trusted:
-            entry.trusted = await asyncio.to_thread(_is, self._folder / digest, digest)
-            if not entry.trusted:
-                del self._entries[digest]
-                entry = None
-        if entry is not None:
-            return self._hand_out(digest, entry)
+        if path := await self._trusted(digest):
+            return path
         fits = await self._make_room(size)
         if fits:
             self._entries[digest] = _Entry(size, self._now())  # the room is taken before it is filled
@@ -106,20 +104,73 @@ class BlobCache:
             return self._hand_out(digest, self._entries[digest])
         return path
 
-    def _hand_out(self, digest: str, entry: _Entry) -> Path:
-        entry.used = self._now()
-        return self._folder / digest
+    def has(self, digest: str) -> bool:
+        """Say whether there is such content, as far as that is known without looking at its bytes."""
+        return digest in self._entries
 
-    async def _make_room(self, size: int) -> bool:
-        """Forget what was not used for longest until ``size`` bytes fit; False when they cannot."""
+    async def find(self, digest: str) -> Path | None:
+        """Give the file with this content if it is there and whole; see `get`."""
+        if digest not in self._entries:
+            return None
+        lock = self._locks.setdefault(digest, asyncio.Lock())
+        async with lock:
+            return await self._trusted(digest)
+
+    async def adopt(self, file: Path, digest: str, size: int) -> Path:
+        """Take over ``file``, whose content has been hashed as it was written; give where it is now.
+
+        That is its own place when there is no room for it, or when it lies on another file system.
+        """
+        lock = self._locks.setdefault(digest, asyncio.Lock())
+        async with lock:
+            if path := await self._trusted(digest):
+                return path
+            if not await self._make_room(size):
+                return file
+            path = self._folder / digest
+            if not await asyncio.to_thread(_moved, file, path):
+                return file
+            self._entries[digest] = _Entry(size, self._now(), trusted=True)
+            return path
+
+    def shrink(self) -> None:
+        """Forget all that was not used for a while. Blocking."""
+        for digest in self._idle():
+            del self._entries[digest]
+            (self._folder / digest).unlink(missing_ok=True)
+
+    def _hand_out(self, digest: str, entry: _Entry) -> Path:
+        path = self._folder / digest
+        if self._now() - entry.used > _NOTED:
+            with suppress(OSError):  # only for the order in which a later process forgets
+                os.utime(path, (time.time(), path.stat().st_mtime))
+        entry.used = self._now()
+        return path
+
+    async def _trusted(self, digest: str) -> Path | None:
+        entry = self._entries.get(digest)
+        if entry is not None and not entry.trusted:
+            entry.trusted = await asyncio.to_thread(_is, self._folder / digest, digest)
+            if not entry.trusted:
+                del self._entries[digest]
+                (self._folder / digest).unlink(missing_ok=True)
+                entry = None
+        return self._hand_out(digest, entry) if entry is not None else None
+
+    def _idle(self) -> list[str]:
+        """Name what may go, the longest unused first."""
         old = [
             (entry.used, digest)
             for digest, entry in self._entries.items()
             if entry.used <= self._now() - self._grace and digest not in self._locks
         ]
+        return [digest for _, digest in sorted(old)]
+
+    async def _make_room(self, size: int) -> bool:
+        """Forget what was not used for longest until ``size`` bytes fit; False when they cannot."""
         free = self._limit - sum(entry.size for entry in self._entries.values())
         doomed: list[str] = []
-        for _, digest in sorted(old):
+        for digest in self._idle():
             if free >= size:
                 break
             free += self._entries[digest].size
@@ -152,6 +203,15 @@ async def _store(folder: Path, digest: str, size: int, content: AsyncIterator[by
         return path
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _moved(file: Path, path: Path) -> bool:
+    try:
+        file.chmod(0o444)
+        file.rename(path)
+    except OSError:
+        return False
+    return True
 
 
 def _is(path: Path, digest: str) -> bool:

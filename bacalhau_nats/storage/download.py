@@ -8,6 +8,7 @@ url ──► resolve ──► denied? ──► connect to that address ──
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import socket
 import ssl
@@ -21,6 +22,7 @@ from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.ports import WorkFailed
 from bacalhau_nats.storage.denied import DeniedNetworks
+from bacalhau_nats.storage.url_cache import unless, version_of
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _REDIRECTS = 10
 _REDIRECTING = (301, 302, 303, 307, 308)
 _TEMPORARY = (408, 425, 429)
+_NOT_MODIFIED = 304
 _BATCH = 1024 * 1024
 _LONGEST_NAME = 255
 _DISPOSITION = re.compile(r'filename\s*=\s*"?([^";]+)"?', re.IGNORECASE)
@@ -52,10 +55,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A file and its size in bytes."""
+    """A file, its size in bytes, its sha256 in hex, and what names this version of it (`url_cache.version_of`)."""
 
     path: Path
     size: int
+    sha256: str = ""
+    version: str = ""
 
 
 def checked_url(url: str) -> SplitResult:
@@ -97,8 +102,8 @@ class Downloader:
             return ""
         return f"{shown(url.geturl())} leads to {host}, which is not allowed: {why}" if why else ""
 
-    async def download(self, url: str, into: Path) -> Downloaded:
-        """Download ``url`` to a file in ``into``.
+    async def download(self, url: str, into: Path, *, known: str = "") -> Downloaded | None:
+        """Download ``url`` to a file in ``into``; None when it still has the version ``known``.
 
         Raises TryAgain, OSError (the disk), and WorkFailed for what no further try can help.
         """
@@ -108,10 +113,12 @@ class Downloader:
         for _ in range(_REDIRECTS + 1):
             try:
                 async with AsyncExitStack() as stack:
-                    response = await self._ask(stack, at)
+                    response = await self._ask(stack, at, unless(known))
                     if response.status_code in _REDIRECTING and "location" in response.headers:
                         at = urljoin(at, response.headers["location"])
                         continue
+                    if known and response.status_code == _NOT_MODIFIED:
+                        return None
                     self._judge(response, at)
                     return await self._save(response, url, into)
             except httpx.TimeoutException as error:
@@ -122,7 +129,7 @@ class Downloader:
                 raise _final(f"{shown(at)}: {error}") from error
         raise _final(f"{shown(url)} redirects more than {_REDIRECTS} times")
 
-    async def _ask(self, stack: AsyncExitStack, url: str) -> httpx.Response:
+    async def _ask(self, stack: AsyncExitStack, url: str, conditions: dict[str, str]) -> httpx.Response:
         """Send the request to the first permitted address that can be connected to."""
         import httpx  # noqa: PLC0415 - loaded already
 
@@ -137,7 +144,11 @@ class Downloader:
             request = client.build_request(
                 "GET",
                 pinned,
-                headers={"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity"},
+                headers={
+                    "Host": parts.netloc.rpartition("@")[2],
+                    "Accept-Encoding": "identity",
+                    **conditions,
+                },
                 extensions={"sni_hostname": parts.hostname},  # the certificate is checked against the name
             )
             try:
@@ -182,6 +193,12 @@ class Downloader:
             )
         await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
         path, size, batch = into / _filename(url, response), 0, bytearray()
+        seen = hashlib.sha256()
+
+        def write(data: bytearray) -> None:
+            seen.update(data)
+            out.write(data)
+
         with path.open("wb") as out:
             async for chunk in response.aiter_raw():
                 size += len(chunk)
@@ -189,10 +206,10 @@ class Downloader:
                     raise _final(f"{shown(url)} is larger than the {show_bytes(limit)} allowed")
                 batch += chunk
                 if len(batch) >= _BATCH:
-                    await asyncio.to_thread(out.write, batch)
+                    await asyncio.to_thread(write, batch)
                     batch = bytearray()
-            await asyncio.to_thread(out.write, batch)
-        return Downloaded(path, size)
+            await asyncio.to_thread(write, batch)
+        return Downloaded(path, size, seen.hexdigest(), version_of(response.headers))
 
     async def _open(self) -> httpx.AsyncClient:
         import httpx  # noqa: PLC0415 - loaded already

@@ -43,7 +43,17 @@ class LocalStorage:
         return _HEALTHY
 
     def refuses(self, source: SpecConfig) -> str:
-        """Say why this node will not lend the path: not absolute, not listed, not writable."""
+        """Say why this node will not lend the path: not absolute, not listed, not writable, not there.
+
+        Data lies where it lies: a job that reads it goes to a node that has it.
+        """
+        why = self._forbids(source)
+        if not why and not (_writes(source) and _create_as(source) != "nocreate"):
+            path = resolve(str(source.param("SourcePath")))
+            why = "" if path.exists() else f"does not have the local input {source.param('SourcePath')}"
+        return why
+
+    def _forbids(self, source: SpecConfig) -> str:
         path = source.param("SourcePath", "")
         if not isinstance(path, str) or not path or "\0" in path:
             return "a local input needs a SourcePath"
@@ -55,7 +65,7 @@ class LocalStorage:
 
     async def fetch(self, source: SpecConfig, target: str, into: Path, logs: LogSink) -> Volume:  # noqa: ARG002 - nothing is downloaded
         """Give the path with its links followed, made before when the source says so."""
-        if why := self.refuses(source):
+        if why := self._forbids(source):
             raise WorkFailed(why, reason=Reason.INPUT, retryable=False)
         path, write = resolve(str(source.param("SourcePath"))), _writes(source)
         try:

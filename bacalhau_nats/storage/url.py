@@ -19,12 +19,15 @@ from pathlib import Path, PurePosixPath
 from pydantic import Field, field_validator
 
 from bacalhau_nats.domain.execution import Reason
+from bacalhau_nats.domain.locality import input_digest
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.ports import Health, LogSink, PluginContext, Volume, WorkFailed
+from bacalhau_nats.storage.cache import BlobCache
 from bacalhau_nats.storage.denied import DeniedNetworks
-from bacalhau_nats.storage.download import Downloader, Limits, TryAgain, checked_url, shown
+from bacalhau_nats.storage.download import Downloaded, Downloader, Limits, TryAgain, checked_url, shown
+from bacalhau_nats.storage.url_cache import Note, URLCache
 
 _HEALTHY = Health(ok=True)
 _LONGEST_WAIT = 30.0
@@ -39,6 +42,9 @@ class URLSettings(Model):
         0.5, ge=0, description="seconds before the first further try; doubles each time"
     )
     max_size: int = Field(10_000_000_000, gt=0, description="bytes that one URL may give")
+    cache_size: int = Field(
+        5_000_000_000, ge=0, description="bytes of disk for files that are downloaded again and again"
+    )
     denied_networks: tuple[str, ...] = Field(
         (),
         description="networks (CIDR) that URLs must not lead to, besides link-local and metadata addresses",
@@ -52,11 +58,12 @@ class URLSettings(Model):
 
 
 class URLStorage:
-    """Downloads with patience."""
+    """Downloads with patience, and keeps what its server can name the version of."""
 
-    def __init__(self, downloader: Downloader, settings: URLSettings) -> None:
+    def __init__(self, downloader: Downloader, settings: URLSettings, cache: URLCache) -> None:
         self._downloader = downloader
         self._settings = settings
+        self._cache = cache
 
     async def check(self) -> Health:
         """Say yes: whether a server answers is known when it is asked."""
@@ -70,16 +77,39 @@ class URLStorage:
             return str(error)
         return self._downloader.refuses(url)
 
+    def held(self) -> dict[str, int]:
+        """See `ports.Holder`."""
+        return self._cache.held()
+
+    def shrink(self) -> None:
+        """See `ports.Holder`."""
+        self._cache.shrink()
+
     async def fetch(self, source: SpecConfig, target: str, into: Path, logs: LogSink) -> Volume:
-        """Download the file, trying again where that can help."""
+        """Download the file, or find that what is kept is still what its server has."""
         if why := self.refuses(source):
             raise WorkFailed(why, reason=Reason.INPUT, retryable=False)
-        url = str(source.param("URL"))
+        url, digest = str(source.param("URL")), input_digest(source)
+        kept = await self._cache.find(digest)
+        got = await self._download(url, into, logs, known=kept[0].version if kept else "")
+        if got is None and kept is not None:
+            note, path = kept
+            await logs.event(f"{shown(url)} has not changed: {show_bytes(note.size)} from this node's cache")
+            return Volume(path, _place(target, note.name))
+        if got is None:
+            raise WorkFailed(f"{shown(url)} gave no answer that can be used", reason=Reason.INPUT)
+        await logs.event(f"downloaded {shown(url)}, {show_bytes(got.size)}")
+        path = await self._cache.keep(
+            digest, got.path, Note(got.sha256, got.size, got.path.name, got.version)
+        )
+        return Volume(path, _place(target, got.path.name))
+
+    async def _download(self, url: str, into: Path, logs: LogSink, *, known: str) -> Downloaded | None:
+        """Download, trying again where that can help; None when the version ``known`` is still the server's."""
         await logs.event(f"downloading {shown(url)}")
         for attempt in range(self._settings.max_retry_count + 1):
             try:
-                got = await self._downloader.download(url, into)
-                break
+                return await self._downloader.download(url, into, known=known)
             except TryAgain as error:
                 if attempt == self._settings.max_retry_count:
                     tries = f"{attempt + 1} tries" if attempt else "one try"
@@ -89,13 +119,15 @@ class URLStorage:
                 await asyncio.sleep(wait)
             except OSError as error:
                 raise WorkFailed(f"{shown(url)} could not be written: {error}", reason=Reason.DISK) from error
-        await logs.event(f"downloaded {shown(url)}, {show_bytes(got.size)}")
-        return Volume(got.path, _place(target, got.path.name))
+        raise AssertionError("unreachable")
 
 
 @asynccontextmanager
 async def open_url(context: PluginContext) -> AsyncIterator[URLStorage]:
-    """Open the storage with `URLSettings`. The HTTP client is loaded at the first download."""
+    """Open the storage with `URLSettings`. The HTTP client is loaded at the first download.
+
+    Its cache is ``cache/url`` in the data folder.
+    """
     settings = context.read(URLSettings)
     async with AsyncExitStack() as stack:
         downloader = Downloader(
@@ -103,7 +135,10 @@ async def open_url(context: PluginContext) -> AsyncIterator[URLStorage]:
             DeniedNetworks(settings.denied_networks),
             Limits(timeout=settings.read_timeout, size=settings.max_size),
         )
-        yield URLStorage(downloader, settings)
+        folder = context.data_dir / "cache" / "url"
+        cache = URLCache(BlobCache(folder / "content", settings.cache_size), folder / "notes")
+        await asyncio.to_thread(cache.load)
+        yield URLStorage(downloader, settings, cache)
 
 
 def _place(target: str, name: str) -> str:

@@ -35,6 +35,24 @@ EXECUTIONS = [
     Column("Desired", desired_state, width=10),
 ]
 
+
+def _digest(key: str) -> Callable[[Any], str]:
+    return lambda e: str((e.get("ResultDigest") or {}).get(key, ""))
+
+
+def _result_size(execution: Any) -> str:
+    digest = execution.get("ResultDigest")
+    return _size(digest.get("Bytes", 0)) if digest else ""
+
+
+RESULTS = [
+    Column("Files", _digest("Files")),
+    Column("Size", _result_size),
+    Column("Result Digest", _digest("Manifest")),
+    Column("Outputs Digest", _digest("Outputs")),
+]
+"""What each execution published; Bacalhau has no such columns, so they are only in wide tables."""
+
 VERSIONS = [
     Column("Created At", lambda job: date_time(from_ns(job.get("ModifyTime", 0))), width=30),
     Column("Job Version", lambda job: str(job.get("Version", ""))),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bacalhau_cli import render
-from bacalhau_cli.columns import EVENTS
+from bacalhau_cli.columns import EVENTS, RESULTS
 from bacalhau_cli.render import Column, Output
 from bacalhau_nats.client.wire import COMPUTE_STATES, compute_state, desired_state, job_state
 from bacalhau_nats.domain.ids import short
@@ -28,6 +28,7 @@ def describe(details: JobDetails) -> None:
     _summary(executions)
     _events("Job History", [item for item in history if not item.get("ExecutionID")])
     _executions(executions)
+    _results(executions)
     for execution in executions:
         own = [item for item in history if item.get("ExecutionID") == execution.get("ID")]
         _events(f"Execution {short(execution.get('ID', ''))} History", own)
@@ -94,6 +95,14 @@ def _executions(executions: Sequence[Execution]) -> None:
     ]
     _title("Executions")
     render.table(sorted(executions, key=lambda e: -e.get("CreateTime", 0)), columns, _TABLE)
+
+
+def _results(executions: Sequence[Execution]) -> None:
+    published = [execution for execution in executions if execution.get("ResultDigest")]
+    if published:
+        _title("Results")
+        published.sort(key=lambda e: -e.get("CreateTime", 0))
+        render.table(published, [render.id_column("Execution", "ID"), *RESULTS[:-1]], _TABLE)
 
 
 def _comment(execution: Execution) -> str:

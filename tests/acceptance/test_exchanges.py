@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.acceptance.profiles import Profiles, Setup
-from tests.support.differences import INSTEAD, KNOWN, document
+from tests.support.differences import ADDED, INSTEAD, KNOWN, document
 from tests.support.http_server import http_server, says
 from tests.support.replay import FOLDER, Replayer, Step, scenarios
 from tests.support.waiting import eventually
@@ -82,7 +82,13 @@ async def test_real_nodes_answer_as_the_public_server_does(
         if request.node.get_closest_marker("docker"):
             await eventually(lambda: has_docker(http, setup), within=30)
         replayer = Replayer(
-            http, setup.server, bases=setup.bases, names=names, wording=False, instead=INSTEAD
+            http,
+            setup.server,
+            bases=setup.bases,
+            names=names,
+            wording=False,
+            instead=INSTEAD,
+            added=ADDED,
         )
         for step in steps:
             known = [one for one in KNOWN if one.concerns(step["id"])]

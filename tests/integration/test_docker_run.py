@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import os
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import Resources
-from bacalhau_nats.domain.spec import NetworkConfig, NetworkType, Port
+from bacalhau_nats.domain.spec import NetworkConfig, NetworkType, Port, SpecConfig
 from bacalhau_nats.executors import docker_engine
 from bacalhau_nats.ports import Stream, Volume, WorkFailed
 from tests.support.docker import Bench, Sink, StuckSink, docker_work
@@ -128,6 +129,13 @@ async def test_waiting_goes_on_when_one_request_has_waited_long_enough(bench, mo
 async def test_an_exit_code_is_no_failure(bench):
     outcome = await run(bench, docker_work("sh", "-c", "exit 42"))
     assert (outcome.exit_code, outcome.failure) == (42, None)
+
+
+async def test_it_tells_the_image_that_ran_when_results_are_published(bench):
+    work = docker_work("true")
+    kept = dataclasses.replace(work, task=work.task.but(publisher=SpecConfig(type="local")))
+    assert (await run(bench, kept)).program.startswith("sha256:")
+    assert (await run(bench, docker_work("true"))).program == ""  # nobody asks: one request less
 
 
 async def test_running_out_of_memory_is_told_with_the_limit(bench):

@@ -45,7 +45,7 @@ class Instead:
 
 @dataclass
 class Rules:
-    """How one response is compared: places that are soft, unordered or optional.
+    """How one response is compared: places that are soft, unordered or optional, and what we may add.
 
     Without ``wording``, texts for people are only looked at for being there.
     """
@@ -55,9 +55,10 @@ class Rules:
     optional: list[str] = field(default_factory=list)
     wording: bool = True
     instead: Sequence[Instead] = ()
+    added: Sequence[str] = ()
 
     @staticmethod
-    def covers(patterns: list[str], path: str) -> bool:
+    def covers(patterns: Sequence[str], path: str) -> bool:
         for pattern in patterns:
             rule = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
             if re.fullmatch(rule, path):
@@ -111,6 +112,8 @@ class Comparison:
                 if not rules.covers(rules.optional, here):
                     yield f"{here} is missing"
             elif key not in want:
+                if rules.covers(rules.added, here):
+                    continue
                 yield f"{here} is too much: {got[key]!r}"
         for key, wanted in want.items():
             if key in got:

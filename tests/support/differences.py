@@ -38,6 +38,9 @@ class Known:
 INSTEAD = (Instead("**/RunOutput/ExitCode", -1, 0),)
 """A WASM module that returns from its entry function has exit code 0, not -1."""
 
+ADDED = ("**/ResultDigest", "/Items/*/ExecutionID")
+"""Keys of ours beside Bacalhau's; clients that do not know them do not see them."""
+
 KNOWN = (
     Known(
         "`agent/config` has keys of our own, and no default wait of a minute for a silent node",
@@ -244,6 +247,10 @@ _OTHERS = """
 def document() -> str:
     """Write the page."""
     code = "| A WASM module that returns from its entry function has exit code 0 | Bacalhau says -1. | all WASM jobs |\n"
+    code += (
+        "| What was published has a `ResultDigest`, in executions and results, and a result its `ExecutionID` | "
+        "`job get` and `job verify` compare with it; other clients do not see it. | all published results |\n"
+    )
     rows = "".join(f"| {k.title} | {k.why} | {_steps(k.steps)} |\n" for k in KNOWN)
     others = "".join(f"| {title} | {why} |\n" for title, why in NOT_REPLAYED)
     return _HEAD + code + rows + _OTHERS + others + quirks.table()

@@ -13,7 +13,15 @@ from typing import Any
 import httpx
 
 from bacalhau_nats.domain import constraints
-from bacalhau_nats.domain.execution import Desired, ExecutionState, Observed, Reason, RunOutput, Wish
+from bacalhau_nats.domain.execution import (
+    Desired,
+    ExecutionState,
+    Observed,
+    Reason,
+    ResultDigest,
+    RunOutput,
+    Wish,
+)
 from bacalhau_nats.domain.facts import conclusion_key, desired_key, observed_key, report_key, waiting_key
 from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, execution_id, short
 from bacalhau_nats.domain.job import Conclusion, JobState, Waiting
@@ -211,7 +219,13 @@ class GatewayWorld:
         )
         self.stream.write(observed_key(one.id, one.node_id), record, one.observed_seq)
 
-    def finish(self, job_id: JobID, result: SpecConfig | None = None, stdout: str = "") -> None:
+    def finish(
+        self,
+        job_id: JobID,
+        result: SpecConfig | None = None,
+        stdout: str = "",
+        digest: ResultDigest | None = None,
+    ) -> None:
         """Let the running execution complete, and its job with it."""
         job = self.view.job(job_id)
         assert job is not None
@@ -221,7 +235,13 @@ class GatewayWorld:
         )
         for one in job.of_version(job.spec.version):
             if not one.terminal:
-                self.report(one, ExecutionState.COMPLETED, output=output, result=result or SpecConfig())
+                self.report(
+                    one,
+                    ExecutionState.COMPLETED,
+                    output=output,
+                    result=result or SpecConfig(),
+                    digest=digest or ResultDigest(),
+                )
         self.conclude(job_id, JobState.COMPLETED)
 
     def fail(self, one: ExecutionView, message: str, **fields: Any) -> None:

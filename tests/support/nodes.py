@@ -94,10 +94,10 @@ class NodeProcess:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.data_dir, self.log = name, folder / name, folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "bacalhau_cli", "serve", "--until-eof", "--name", name]
-        self._command += [f"--{role}" for role in roles]
+        self.program = "bacalhau_cli"
+        self._arguments = ["serve", "--until-eof", "--name", name, *(f"--{role}" for role in roles)]
         for option in settings_of(self.data_dir, server, *settings):
-            self._command += ["-c", option]
+            self._arguments += ["-c", option]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("BACALHAU_")}  # noqa: TID251 - to start a child with
         self._env = {**inherited, "HOME": str(folder), **(env or {})}
         self._process: asyncio.subprocess.Process | None = None
@@ -131,7 +131,10 @@ class NodeProcess:
         """Start the process and do not wait."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                sys.executable,
+                "-m",
+                self.program,
+                *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

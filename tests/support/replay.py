@@ -138,10 +138,11 @@ class Replayer:
         names: Mapping[str, str] | None = None,
         wording: bool = True,
         instead: Sequence[Instead] = (),
+        added: Sequence[str] = (),
     ) -> None:
         self._http = http
         self._bases = bases or {"": "http://gateway:1234"}
-        self._wording, self._instead = wording, instead
+        self._wording, self._instead, self._added = wording, instead, added
         run = "".join(random.choices(string.ascii_lowercase, k=8))
         self.names = {"run": run, "server.id": server, "server.short": server[:SHORT]}
         self._comparison = Comparison(self.names)
@@ -219,7 +220,7 @@ class Replayer:
 
     def _differences(self, step: Step, got: Step) -> list[str]:
         kept = (step.get(key) or [] for key in ("soft", "unordered", "optional"))
-        rules = Rules(*kept, wording=self._wording, instead=self._instead)
+        rules = Rules(*kept, wording=self._wording, instead=self._instead, added=self._added)
         self._bind(step.get("binds") or {}, got.get("body"), rules)
         wanted, found = step["response"], []
         if got["status"] != wanted["status"]:

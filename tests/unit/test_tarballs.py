@@ -58,6 +58,8 @@ def test_files_folders_and_links_come_out_as_they_are(inside):
         [member("link", linkname="../secret", **SYM)],
         [member("link", linkname="/etc/passwd", **SYM)],
         [member("link", linkname="nowhere", **SYM)],
+        [member("link", linkname="", **SYM)],
+        [member("out", linkname="../secret", **SYM), member("long", linkname="x" * 5000, **SYM)],
         [member("a", linkname="a", **SYM)],
         [member("up", linkname="..", **SYM), member("up/escape", b"x")],
         [member("twin", linkname="../secret", **HARD)],

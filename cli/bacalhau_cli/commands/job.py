@@ -20,6 +20,7 @@ job = Group(
         "run": ("job_run:run", "Submit a job from a file."),
         "stop": ("job_run:stop", "Stop a job."),
         "validate": ("job_run:validate", "Check a job file without submitting it."),
+        "verify": ("job_verify:verify", "Run a job again on other nodes and compare."),
         "versions": ("job_look:versions", "List the versions of a job."),
         "watch": ("job_watch:watch", "Watch a job until it is over."),
     },

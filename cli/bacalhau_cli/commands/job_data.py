@@ -84,7 +84,8 @@ def logs(
 
 @click.command(
     cls=Command,
-    help="Fetch the results of a job, all of them or JOB/PATH, into a folder.",
+    help="Fetch the results of a job, all of them or JOB/PATH, into a folder. Each result is compared with what "
+    "its node published; what is there already and unchanged is not fetched again, and no other file is replaced.",
     examples=(
         "bacalhau job get j-1a2b3c4d",
         "bacalhau job get --output-dir results j-1a2b3c4d/data/when",
@@ -115,21 +116,16 @@ def get(
         with progress.downloads() as show:
             async with asyncio.timeout(download_timeout_secs or None):
                 return await client.download(
-                    name,
-                    into,
-                    path=path,
-                    raw=raw,
-                    replace=not output_dir,
-                    namespace=namespace,
-                    ipfs=ipfs,
-                    on_progress=show,
+                    name, into, path=path, raw=raw, namespace=namespace, ipfs=ipfs, on_progress=show
                 )
 
     async def fetch_or_explain(client: Client) -> Downloaded:
         try:
             return await fetch(client)
-        except BacalhauError:
+        except BacalhauError as error:
             # The public server answers such a question with "Internal server error".
+            if error.details.get("Status") != "500":
+                raise
             kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
             if kind in ("service", "daemon"):
                 raise UserError(
@@ -140,15 +136,11 @@ def get(
     try:
         done = caller.call(fetch_or_explain)
     except TimeoutError:
-        raise _too_late(download_timeout_secs) from None
+        raise BusTimeout(
+            f"the results did not arrive within {download_timeout_secs:g} s",
+            hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
+        ) from None
     _tell(done, job)
-
-
-def _too_late(seconds: float) -> BusTimeout:
-    return BusTimeout(
-        f"the results did not arrive within {seconds:g} s",
-        hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
-    )
 
 
 def _folder(output_dir: str, name: str, namespace: str) -> Path:
@@ -166,11 +158,26 @@ def _tell(done: Downloaded, job: str) -> None:
         render.line("No results found")
         notices.say(f"A job without a publisher keeps none; see what it printed: bacalhau job logs {job}")
         return
+    if done.verified < done.results:
+        notices.say("The server tells no digests of these results: they could not be verified.")
+    elif done.fetched:
+        notices.say(f"Verified {_count(done.files, 'file')} of {_count(done.results, 'result')}.")
+    else:
+        notices.say(f"All there and verified ({_count(done.files, 'file')}): nothing was fetched.")
+    if done.left:
+        notices.warn(f"files of an earlier fetch that these results do not have: {_some(done.left)}")
     if done.clashes:
-        shown = ", ".join(done.clashes[:3]) + (", …" if len(done.clashes) > 3 else "")  # noqa: PLR2004 - a few
         notices.warn(
             "several executions have a result of the same name; each is kept in its execution's folder: "
-            f"{shown}"
+            f"{_some(done.clashes)}"
         )
     render.line(f"Results for job '{job}' have been written to...")
     render.line(str(done.into.absolute()))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 - a few
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

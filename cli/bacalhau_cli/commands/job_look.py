@@ -95,7 +95,8 @@ def executions(
             job, version=version, all_versions=all_versions, namespace=namespace, **listing
         )
     )
-    render.table(page["Items"], columns.EXECUTIONS, output)
+    wide = columns.RESULTS if output.wide and output.form == "table" else []
+    render.table(page["Items"], [*columns.EXECUTIONS, *wide], output)
 
 
 @click.command(

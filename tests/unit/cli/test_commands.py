@@ -263,6 +263,21 @@ def test_other_lists_have_a_row_for_each_item(
     assert len(lines) == 1 + len(recorded[what]["response"]["Items"])
 
 
+def test_what_was_published_is_described_and_in_wide_lists(run: Run, api: FakeApi) -> None:
+    digest = {"Manifest": "sha256:ab12", "Outputs": "sha256:cd34", "Files": 3, "Bytes": 2048}
+    items = [execution(ResultDigest=digest), execution()]
+    api.on(f"GET {JOBS}/n/executions", {"Items": items})
+    api.on(f"GET {JOBS}/n", {"Job": job("Completed"), "Executions": {"Items": items}})
+    head, first, second = run("job", "executions", "--wide", "n").out.splitlines()
+    assert [name for name in ("RESULT DIGEST", "OUTPUTS DIGEST", "FILES", "SIZE") if name not in head] == []
+    assert first.split()[-2:] == ["sha256:ab12", "sha256:cd34"]
+    assert "sha256" not in second
+    assert "sha256" not in run("job", "executions", "n").out
+    assert "sha256" not in run("job", "executions", "--output", "csv", "--wide", "n").out
+    assert "Results\n" in (out := run("job", "describe", "n").out)
+    assert "sha256:ab12" in out
+
+
 def test_stop_asks_first_and_refuses_a_job_that_is_over(run: Run, api: FakeApi) -> None:
     api.on(f"GET {JOBS}/n", [{"Job": job("Running")}, {"Job": job("Running")}, {"Job": job("Completed")}])
     api.on(f"DELETE {JOBS}/n", {"EvaluationID": "v-1"})
@@ -339,6 +354,19 @@ def test_get_writes_the_results_and_may_be_repeated(run: Run, api: FakeApi, tmp_
     assert run("job", "get", "n", "--output-dir", "nope").code == 1
     assert run("job", "get", "--namespace", "ns", "n/stdout").code == 0
     assert [p.name for p in (tmp_path / "job-ns-n").iterdir()] == ["stdout"]
+
+
+def test_get_names_what_was_altered_and_fails(run: Run, api: FakeApi, tmp_path: Path) -> None:
+    digest = {"Manifest": "sha256:" + "0" * 64}
+    item = {"Type": "urlDownload", "Params": {"URL": f"{api.url}/{ONE}.tar.gz"}, "ResultDigest": digest}
+    api.on(f"GET {JOBS}/n/results", {"Items": [item]})
+    api.on(f"GET {JOBS}/n/executions", {"Items": [execution()]})
+    api.on(f"GET /{ONE}.tar.gz", Answer(archive(stdout="out")))
+    ran = run("job", "get", "n")
+    assert (ran.code, ran.out) == (1, "")
+    assert "not what their nodes published" in ran.err
+    assert "e-00000001: manifest.json is missing" in ran.err
+    assert not (tmp_path / "job-n").exists()
 
 
 def test_get_takes_the_ipfs_flags_of_old_and_says_what_became_of_them(

@@ -38,6 +38,7 @@ class Answer:
     frames: list[str] | None = None
     close: int = 1000
     cut: int = -1  # bytes after which the connection is dropped
+    stall: int = -1  # bytes after which nothing comes, until the client has gone
 
 
 @dataclass
@@ -119,11 +120,12 @@ def _handler(answer_of: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandle
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
-            if answer.cut >= 0:
-                self.wfile.write(raw[: answer.cut])
-                self.close_connection = True
-            else:
-                self.wfile.write(raw)
+            some = max(answer.cut, answer.stall)
+            self.close_connection = self.close_connection or some >= 0
+            self.wfile.write(raw if some < 0 else raw[:some])
+            self.wfile.flush()
+            if answer.stall >= 0:
+                self.connection.recv(1)
 
         def _websocket(self, asked: Asked, answer: Answer) -> None:
             key = self.headers["Sec-WebSocket-Key"] + _GUID

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_nats.client import Client, Progress
+from bacalhau_nats.client import Client, Progress, receipt
 from bacalhau_nats.errors import BacalhauError, Conflict, NotFound, UserError
 from tests.unit.client.fake_api import Answer, Asked, FakeApi
 
@@ -50,8 +50,8 @@ async def test_one_result_is_unpacked_and_nothing_else_stays(api: FakeApi, tmp_p
     async with Client(api.url) as client:
         done = await client.download("x", tmp_path / "new", on_progress=seen.append)
     found = {p.relative_to(done.into).as_posix() for p in done.into.rglob("*")}
-    assert found == {"stdout", "exitCode", "data", "data/a"}
-    assert (done.results, done.files, done.clashes) == (1, 3, ())
+    assert found == {"stdout", "exitCode", "data", "data/a", receipt.NAME}
+    assert (done.results, done.files, done.clashes, done.verified) == (1, 3, (), 0)
     assert seen[-1].done == seen[-1].total > 0
 
 
@@ -90,6 +90,27 @@ async def test_fetching_again_changes_nothing_and_a_foreign_file_is_never_overwr
         assert (tmp_path / "stdout").read_text() == "mine"
         await client.download("x", tmp_path, replace=True)
     assert (tmp_path / "stdout").read_text() == "out"
+
+
+async def test_what_a_fetch_wrote_and_nobody_changed_may_be_replaced_by_the_next_one(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    """A job that ran again has other results."""
+    async with Client(api.url) as client:
+        publish(api, {ONE: archive(stdout="first", data__old="1")})
+        await client.download("x", tmp_path)
+        publish(api, {TWO: archive(stdout="second")})
+        done = await client.download("x", tmp_path)
+    assert (tmp_path / "stdout").read_text() == "second"
+    assert done.left == ("data/old",)
+
+
+async def test_two_fetches_into_one_folder_do_not_meet(api: FakeApi, tmp_path: Path) -> None:
+    publish(api, {ONE: archive(stdout="out")})
+    async with Client(api.url) as client:
+        with receipt.only_fetch(tmp_path), pytest.raises(Conflict, match="another fetch"):
+            await client.download("x", tmp_path)
+        await client.download("x", tmp_path)
 
 
 async def test_a_download_that_broke_off_goes_on_where_it_stopped(api: FakeApi, tmp_path: Path) -> None:
@@ -137,7 +158,7 @@ async def test_what_does_not_match_its_description_is_thrown_away(
     async with Client(api.url) as client:
         with pytest.raises(BacalhauError, match=words):
             await client.download("x", tmp_path)
-        assert not list((tmp_path / "raw").iterdir())
+        assert not (tmp_path / "raw").exists()
         right = {"SHA256": hashlib.sha256(data).hexdigest(), "Size": len(data)}
         api.on(f"GET {JOB}/results", {"Items": [{"Type": "urlDownload", "Params": {**params, **right}}]})
         await client.download("x", tmp_path)
@@ -151,7 +172,7 @@ async def test_one_path_of_the_results_can_be_fetched_alone(api: FakeApi, tmp_pa
         await client.download("x", tmp_path / "two", path="data")
         with pytest.raises(NotFound) as caught:
             await client.download("x", tmp_path / "three", path="nope")
-    assert [p.name for p in sorted((tmp_path / "one").rglob("*"))] == ["data", "a"]
+    assert {p.name for p in (tmp_path / "one").rglob("*")} == {"data", "a"}
     assert {p.name for p in (tmp_path / "two").rglob("*")} == {"data", "a", "b"}
     assert "data, stdout" in caught.value.hint
 

@@ -52,6 +52,13 @@ def test_a_node_that_drains_takes_nothing_for_now():
     assert (decline.reason, decline.never) == ("is draining and takes no new work", False)
 
 
+def test_a_node_without_disk_to_spare_declines_for_now_and_holds_nothing():
+    bidder = a_bidder(busy="has no disk to spare")
+    decline = bidder.consider(an_offer(), 100, 1)
+    assert (decline.reason, decline.never) == ("has no disk to spare", False)
+    assert bidder.ledger.next_expiry() is None
+
+
 @pytest.mark.parametrize(
     ("job", "reason"),
     [

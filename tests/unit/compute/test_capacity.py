@@ -123,3 +123,17 @@ def test_an_expired_hold_is_free_again(until):
     assert ledger.expire(10)
     assert ledger.free == cpu(1000)
     assert not ledger.release(E1)
+
+
+def test_a_closed_ledger_has_nothing_free_and_keeps_its_promises():
+    total = Resources(milli_cpu=2000, memory=100)
+    ledger = Ledger(total)
+    one = Resources(milli_cpu=500)
+    assert ledger.hold(ExecutionID("e-1"), one, until=9)
+    ledger.closed = True
+    assert ledger.free == NOTHING
+    assert not ledger.hold(ExecutionID("e-2"), one, until=9)
+    assert not ledger.claim(ExecutionID("e-2"), one)
+    assert ledger.claim(ExecutionID("e-1"), one)
+    ledger.closed = False
+    assert ledger.free == total - one

@@ -10,9 +10,12 @@ import pytest
 from bacalhau_nats.compute.folders import ExecutionFolder, leftovers, remove_tree
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID
+from bacalhau_nats.domain.manifest import Origin
 from bacalhau_nats.domain.spec import ResultPath, Task
 from bacalhau_nats.ports import Volume, WorkFailed
+from bacalhau_nats.sealing import check
 
+ORIGIN = Origin("j-1", "e-1", "n1")
 TASK = Task(result_paths=(ResultPath(name="out", path="/out"), ResultPath(name="more", path="/more")))
 
 
@@ -44,7 +47,13 @@ def test_results_hold_streams_exit_code_and_outputs_by_name(folder):
     folder.results.mkdir()
     (folder.results / "stdout").write_text("hello")
     for _ in range(2):  # a process that dies half-way does it again
-        results = folder.assemble(TASK, -1)
+        digest = folder.assemble(TASK, -1, ORIGIN)
+    results = folder.results
+    manifest, wrong = check(results, digest.manifest)
+    assert manifest is not None
+    assert (manifest.origin, wrong) == (ORIGIN, [])
+    assert (digest.files, digest.bytes) == (5, 5 + 2 + 4 + 5)
+    (results / "manifest.json").unlink()
     found = {
         path.relative_to(results).as_posix(): path.read_text()
         for path in results.rglob("*")

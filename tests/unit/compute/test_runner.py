@@ -1,15 +1,20 @@
 """One execution from its assignment to how it ended: with the real noop engine and real folders."""
 
 import asyncio
+import errno
 import socket
 
 import pytest
 
+from bacalhau_nats.compute import disk
+from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.port_book import PortBook
 from bacalhau_nats.compute.reports import Reporter
-from bacalhau_nats.compute.runner import Plugins, Stored, WorkRunner
-from bacalhau_nats.domain.execution import ExecutionState, Reason
+from bacalhau_nats.compute.results import Stored
+from bacalhau_nats.compute.runner import Plugins, WorkRunner
+from bacalhau_nats.domain.execution import ExecutionState, Reason, ResultDigest
 from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.manifest import Origin, decode, encode, summary
 from bacalhau_nats.domain.spec import (
     InputSource,
     NetworkConfig,
@@ -35,6 +40,7 @@ class Told(NoopExecutor):
     def __init__(self, steps):
         self.steps, self.work = steps, None
         self.wrong = None
+        self.writes = 0
         self.there = False
         self.ok = True
         self.kept = None
@@ -50,7 +56,7 @@ class Told(NoopExecutor):
         if self.wrong is not None:
             raise self.wrong
         for volume in work.outputs:
-            (volume.source / "made").write_text(volume.target)
+            (volume.source / "made").write_text(volume.target + "x" * self.writes)
         return await super().run(work, logs)
 
     async def attach(self, work, logs, *, seen):
@@ -126,7 +132,9 @@ class Bench:
         reporter = Reporter(NodeID("n1"), "n1#1", TroubledRecords(Story().stream), LoopClock())
         plugins = Plugins({"noop": self.engine}, {"files": Files(self.steps)}, {"shelf": self.shelf})
         self.ports = PortBook(42_000, 42_100)
-        self.runner = WorkRunner(folder, plugins, self.logs, reporter, self.ports)
+        self.room = 10**9
+        reserve = DiskReserve(folder, 1000, lambda _: self.room)
+        self.runner = WorkRunner(folder, plugins, self.logs, reporter, self.ports, reserve)
 
     def desired(self, params=None, **changes):
         task = a_task(**changes).but(engine=SpecConfig(type="noop", params=params or {}))
@@ -171,7 +179,11 @@ async def test_work_without_results_is_completed_and_touches_no_disk(bench):
 async def test_everything_happens_in_its_order_and_nothing_is_left(bench):
     ended = await bench.run({"Output": "hello"}, **WITH_RESULTS)
     assert bench.steps == ["fetch /in", "run", "publishing", "publish"]
+    manifest = decode(bench.shelf.found.pop("manifest.json").encode())
     assert bench.shelf.found == {"exitCode": "0", "out/made": "/outputs", "stderr": "", "stdout": "hello"}
+    assert [entry.path for entry in manifest.files] == ["exitCode", "out/made", "stderr", "stdout"]
+    assert manifest.origin == Origin("j-1", ended.execution_id, "n1", engine="noop")
+    assert ended.digest == ResultDigest.of(summary(manifest, encode(manifest)))
     assert ended.state is _S.COMPLETED
     assert ended.result == SpecConfig(type="shelf", params={"Name": ended.execution_id})
     assert bench.left() == []
@@ -242,6 +254,51 @@ async def test_results_that_cannot_be_published_fail_it_and_keep_its_output(benc
     assert (ended.state, ended.reason, ended.topic) == (_S.FAILED, Reason.PUBLISH, "Publishing Results")
     assert ended.output.stdout == "hello"
     assert bench.left() == []
+
+
+async def test_a_result_path_cannot_take_the_name_of_the_manifest(bench):
+    paths = (ResultPath(name="manifest.json", path="/outputs"),)
+    ended = await bench.run(publisher=SpecConfig(type="shelf"), result_paths=paths)
+    assert (ended.reason, ended.retryable) == (Reason.INVALID, False)
+    assert "manifest.json" in ended.hint
+    assert bench.steps == []
+
+
+async def test_work_that_takes_more_disk_than_it_may_is_ended_and_all_is_removed(bench, monkeypatch):
+    monkeypatch.setattr(disk, "_LOOK_EVERY", 0.01)
+    bench.engine.writes = 5000
+    async with asyncio.timeout(10):  # it would sleep for a minute
+        ended = await bench.run({"Sleep": 60}, resources=ResourcesConfig(disk="4kB"), **WITH_RESULTS)
+    assert (ended.state, ended.reason, ended.retryable) == (_S.FAILED, Reason.QUOTA, False)
+    assert ended.message == "disk quota: the execution takes 5.0 kB of disk and may take 4.0 kB"
+    assert ended.hint == "ask for more with Resources.Disk"
+    assert bench.steps == ["fetch /in", "run"]
+    assert bench.left() == []
+
+
+async def test_inputs_count_towards_the_quota(bench):
+    ended = await bench.run(resources=ResourcesConfig(disk="11"), **WITH_RESULTS)  # "data" and "/outputs"
+    assert (ended.state, ended.reason) == (_S.FAILED, Reason.QUOTA)
+    assert (await bench.run(resources=ResourcesConfig(disk="12"), **WITH_RESULTS)).state is _S.COMPLETED
+
+
+async def test_work_that_writes_on_a_full_disk_fails_with_that_reason_whatever_it_says(bench):
+    bench.room = 999
+    ended = await bench.run(**WITH_RESULTS)
+    assert (ended.reason, ended.retryable) == (Reason.DISK, True)
+    assert ended.message.startswith("disk full: the node has no disk to spare: less than the 1.0 kB it keeps")
+    assert bench.left() == []
+    ended = await bench.run({"Output": "hello"})  # it writes no file
+    assert ended.state is _S.COMPLETED
+
+
+@pytest.mark.parametrize("place", ["engine", "shelf"])
+async def test_a_full_disk_is_the_reason_wherever_it_is_met(bench, place):
+    failed = WorkFailed("could not be written", reason=Reason.PUBLISH)
+    failed.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    getattr(bench, place).wrong = failed
+    ended = await bench.run(**WITH_RESULTS)
+    assert (ended.reason, ended.message) == (Reason.DISK, "could not be written")
 
 
 async def test_work_that_takes_too_long_is_timed_out(bench):

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from bacalhau_nats.compute.disk import DiskReserve
 from bacalhau_nats.compute.runner import Plugins
 from bacalhau_nats.compute.survey import Survey
 from bacalhau_nats.executors.noop import NoopExecutor
@@ -95,3 +96,48 @@ async def test_a_report_that_could_not_be_stored_is_news_again():
     await survey.look()
     survey.forget()
     assert await survey.look()
+
+
+async def test_a_node_without_disk_to_spare_says_so_until_there_is_room(tmp_path):
+    room = 10
+    plugins = Plugins({}, {}, {})
+    survey = Survey(a_node(), plugins, DiskReserve(tmp_path, 100, lambda _: room))
+    assert await survey.look()
+    why = "has no disk to spare: less than the 100 B it keeps in reserve is free"
+    assert survey.report.busy == why
+    assert not await survey.look_at_disk()
+    room = 50
+    assert not await survey.look_at_disk()  # the words are the same: nothing to report
+    room = 100
+    assert await survey.look_at_disk()
+    assert survey.report.busy == ""
+
+
+class Keeper(Plugin):
+    """A storage that keeps inputs until it is asked to give back."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def held(self):
+        return self.kept
+
+    def shrink(self):
+        self.kept = {}
+
+
+async def test_what_a_node_keeps_is_in_its_report_and_given_back_when_the_disk_is_full(tmp_path):
+    room, keeper = 1000, Keeper()
+    plugins = Plugins({}, {"urldownload": keeper, "plain": Plugin()}, {})
+    survey = Survey(a_node(), plugins, DiskReserve(tmp_path, 100, lambda _: room if keeper.kept else 500))
+    await survey.look()
+    keeper.kept = {"a" * 64: 10**6, "b" * 64: 10}
+    room = 50
+    assert await survey.look()
+    assert survey.report.busy == ""  # giving back made room
+    assert keeper.kept == {}
+    keeper.kept, room = {"a" * 64: 10**6, "b" * 64: 10}, 1000
+    await survey.look()
+    assert survey.report.holds == {"a" * 16: 10**6}  # what is small is not worth telling
+    assert not await survey.look()

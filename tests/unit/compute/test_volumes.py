@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from bacalhau_nats.compute import volumes as module
+from bacalhau_nats.compute import disk
+from bacalhau_nats.compute.folders import ExecutionFolder
 from bacalhau_nats.compute.volumes import prepare_inputs
 from bacalhau_nats.domain.execution import Reason
+from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.spec import InputSource, SpecConfig, Task
 from bacalhau_nats.ports import Volume, WorkFailed
 from bacalhau_nats.testing.storage import RecordedLog
@@ -60,10 +62,20 @@ def inputs(storage, tmp_path):
     def prepare(*wanted, **options):
         storage.expect = len(wanted)
         return prepare_inputs(
-            a_task(*wanted), {"scripted": storage}, tmp_path / "e/inputs", RecordedLog(), **options
+            a_task(*wanted),
+            {"scripted": storage},
+            tmp_path / "executions/e/inputs",
+            RecordedLog(),
+            **options,
         )
 
     return prepare
+
+
+@pytest.fixture
+def watch(tmp_path):
+    folder = ExecutionFolder(tmp_path, ExecutionID("e"))
+    return lambda allowed: disk.DiskWatch(folder, allowed, disk.DiskReserve(tmp_path))
 
 
 async def fails(context, said, reason):
@@ -85,7 +97,7 @@ async def test_all_are_fetched_at_once_and_given_in_order(inputs, tmp_path):
         assert [volume.target for volume in got] == ["/a", "/b", "/c"]
         assert len({volume.source for volume in got}) == 3
         assert (got[0].source / "file").exists()
-    assert not (tmp_path / "e/inputs").exists()
+    assert not (tmp_path / "executions/e/inputs").exists()
 
 
 async def test_the_first_failure_ends_the_others_and_leaves_nothing(inputs, storage, tmp_path):
@@ -95,14 +107,14 @@ async def test_the_first_failure_ends_the_others_and_leaves_nothing(inputs, stor
         Reason.INPUT,
     )
     assert sorted(storage.cancelled) == ["/a", "/c"]
-    assert not (tmp_path / "e/inputs").exists()
+    assert not (tmp_path / "executions/e/inputs").exists()
 
 
 async def test_inputs_are_removed_when_the_work_fails(inputs, tmp_path):
     with pytest.raises(RuntimeError, match="engine"):
         async with inputs(("/a", {"Bytes": 1})):
             raise RuntimeError("engine")
-    assert not (tmp_path / "e/inputs").exists()
+    assert not (tmp_path / "executions/e/inputs").exists()
 
 
 async def test_cancelling_ends_the_fetches_and_leaves_nothing(inputs, storage, tmp_path):
@@ -117,7 +129,7 @@ async def test_cancelling_ends_the_fetches_and_leaves_nothing(inputs, storage, t
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sorted(storage.cancelled) == ["/a", "/b"]
-    assert not (tmp_path / "e/inputs").exists()
+    assert not (tmp_path / "executions/e/inputs").exists()
 
 
 async def test_a_bug_in_a_storage_comes_out_as_itself(inputs, storage):
@@ -142,20 +154,20 @@ async def test_a_type_the_node_lacks_is_named_with_those_it_has(tmp_path):
     await fails(context, "Scripted.*does not have.*inline", Reason.INPUT)
 
 
-async def test_inputs_that_are_too_large_in_all_fail_the_work(inputs, tmp_path):
+async def test_inputs_that_are_too_large_in_all_fail_the_work(inputs, watch, tmp_path):
     failed = await fails(
-        inputs(("/a", {"Bytes": 600}), ("/b", {"Bytes": 600}), budget=1000), "more disk", Reason.DISK
+        inputs(("/a", {"Bytes": 600}), ("/b", {"Bytes": 600}), watch=watch(1000)), "disk quota", Reason.QUOTA
     )
     assert not failed.failure.retryable
-    assert not (tmp_path / "e/inputs").exists()
+    assert not (tmp_path / "executions/e/inputs").exists()
 
 
-async def test_inputs_within_the_budget_are_taken(inputs):
-    async with inputs(("/a", {"Bytes": 500}), ("/b", {"Bytes": 500}), budget=1000) as got:
+async def test_inputs_within_the_budget_are_taken(inputs, watch):
+    async with inputs(("/a", {"Bytes": 500}), ("/b", {"Bytes": 500}), watch=watch(1000)) as got:
         assert len(got) == 2
 
 
-async def test_a_download_without_end_is_stopped_by_the_budget(inputs, storage, monkeypatch):
-    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
-    await fails(inputs(("/a", {"Bytes": 2000, "Wait": True}), budget=1000), "more disk", Reason.DISK)
+async def test_a_download_without_end_is_stopped_by_the_budget(inputs, storage, watch, monkeypatch):
+    monkeypatch.setattr(disk, "_LOOK_EVERY", 0.01)
+    await fails(inputs(("/a", {"Bytes": 2000, "Wait": True}), watch=watch(1000)), "disk quota", Reason.QUOTA)
     assert storage.cancelled == ["/a"]

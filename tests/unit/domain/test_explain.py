@@ -31,7 +31,7 @@ def placed(node: str, partition: int = 0, attempt: int = 0, slot: str = "") -> E
 def seen(name: str = "n1", **changes) -> Seen:
     report = {
         key: changes.pop(key)
-        for key in ("engines", "draining", "left", "labels", "capacity")
+        for key in ("engines", "draining", "left", "labels", "capacity", "busy")
         if key in changes
     }
     return Seen(a_node(name, **report), **{"free": ROOM, **changes})
@@ -53,6 +53,7 @@ def said(node: str, time: int = 1, **changes) -> Answer:
         (seen(left=True), [], [], Verdict.UNSUITABLE, "has left", False),
         (seen(draining=True), [], [], Verdict.UNSUITABLE, "is draining", False),
         (seen(free=Resources()), [], [], Verdict.BUSY, "is busy: CPU 1 of 0", False),
+        (seen(busy="has no disk to spare"), [], [], Verdict.BUSY, "has no disk to spare", False),
         (seen(), [said("n1", reason="is busy")], [], Verdict.DECLINED, "is busy", True),
         (seen(), [said("n1", reason="no", never=True)], [], Verdict.DECLINED, "no", False),
         (seen(reported=2), [said("n1", reason="no", never=True)], [], Verdict.DECLINED, "no", True),

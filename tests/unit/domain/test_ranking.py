@@ -1,5 +1,7 @@
 """Nodes are ranked by what speaks for them, whatever order they come in."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,7 @@ candidates = st.lists(
         memory=st.integers(100, 1000),
         failures=st.integers(0, 2),
         siblings=st.integers(0, 2),
+        held=st.integers(0, 2**40),
     ),
     max_size=6,
     unique_by=lambda c: c.node_id,
@@ -77,3 +80,23 @@ def test_equal_nodes_share_the_load():
 def test_a_node_without_capacity_ranks_without_an_error():
     nothing = Candidate(NodeID("none"), free=Resources(), capacity=Resources())
     assert names([nothing]) == ["none"]
+
+
+@given(candidates, st.integers(1, 2**40))
+def test_among_nodes_that_are_otherwise_alike_the_one_that_holds_the_data_is_first(found, size):
+    """However little room it has left, as long as the execution fits."""
+    empty = [replace(one, held=0, failures=0, siblings=0) for one in found]
+    holder = a_candidate("holder", cpu=500, memory=100, held=size)
+    assert names([*empty, holder])[0] == "holder"
+
+
+@given(candidates)
+def test_data_weighs_less_than_failures_and_siblings(found):
+    ranked = rank(found, NEEDS, salt="e-1")
+    weights = [(c.failures, c.siblings, -c.held.bit_length()) for c in ranked]
+    assert weights == sorted(weights)
+
+
+def test_nodes_that_hold_as_good_as_the_same_share_the_load():
+    full, idle = a_candidate("full", cpu=500, held=1_000_001), a_candidate("idle", held=1_000_000)
+    assert names([full, idle]) == ["idle", "full"]

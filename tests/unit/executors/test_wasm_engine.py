@@ -1,6 +1,7 @@
 """How WASM modules run, end, fail and stop."""
 
 import asyncio
+import hashlib
 import time
 
 import pytest
@@ -39,6 +40,12 @@ def module(folder, text):
 
 async def test_returning_from_the_entry_function_is_exit_code_0(executor, tmp_path):
     assert (await executor.run(work(tmp_path, "noop"), RecordingSink())).exit_code == 0
+
+
+async def test_it_tells_the_digest_of_the_module_that_ran(executor, tmp_path):
+    for path in (module(tmp_path, '(module (func (export "_start")))'), BUILT / "exit.wasm"):
+        outcome = await executor.run(work(tmp_path, path), RecordingSink())
+        assert outcome.program == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 async def test_output_that_ends_with_a_large_exit_code_is_complete(executor, tmp_path):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bacalhau_nats.domain import constraints
-from bacalhau_nats.domain.execution import ExecutionState, Wish
+from bacalhau_nats.domain.execution import ExecutionState, ResultDigest, Wish
 from bacalhau_nats.domain.explain import Answer
 from bacalhau_nats.domain.facts import desired_key, observed_key, report_key, spec_key
 from bacalhau_nats.domain.ids import NodeID
@@ -252,6 +252,43 @@ async def test_results_on_the_bus_are_offered_and_served_by_the_gateway():
         assert (missing.status_code, missing.text) == (404, "404 page not found\n")
     await world.gateway.results.delete(name)
     assert (await world.http.get(url)).status_code == 404
+
+
+async def test_a_download_from_the_bus_goes_on_only_with_the_same_archive():
+    world, job_id = await an_idle_job()
+    one = world.start(job_id)
+    name, archive = f"{one.id}.tar.gz", bytes(range(256)) * 1000
+    await world.gateway.results.put(name, archive)
+    world.finish(job_id, SpecConfig(type="nats", params={"Key": name, "SHA256": "ab"}))
+    url = f"{JOBS}/{job_id}/results/{name}"
+
+    async def ask(wanted, tag='"ab"'):
+        return await world.http.get(url, headers={"Range": wanted, "If-Range": tag})
+
+    part = await ask("bytes=100001-")
+    assert (part.status_code, part.content, part.headers["etag"]) == (206, archive[100001:], '"ab"')
+    assert part.headers["content-range"] == "bytes 100001-255999/256000"
+    assert (await ask("bytes=3-5")).content == archive[3:6]
+    other = await ask("bytes=100001-", '"cd"')
+    assert (other.status_code, other.content) == (200, archive)
+    assert (await ask("bytes=256000-")).status_code == 416
+
+
+async def test_results_and_executions_carry_the_digest_that_was_published():
+    world, job_id = await an_idle_job()
+    world.start(job_id)
+    digest = ResultDigest(manifest="sha256:ab", outputs="sha256:cd", files=3, bytes=0)
+    world.finish(job_id, SpecConfig(type="ipfs", params={"CID": "Qm"}), digest=digest)
+    told = {"Manifest": "sha256:ab", "Outputs": "sha256:cd", "Files": 3}
+    (item,) = (await world.http.get(f"{JOBS}/a/results")).json()["Items"]
+    one = await execution(world)
+    assert item == {
+        "Type": "ipfs",
+        "Params": {"CID": "Qm"},
+        "ExecutionID": one["ID"],
+        "ResultDigest": told,
+    }
+    assert one["ResultDigest"] == told
 
 
 async def test_results_elsewhere_are_given_as_they_were_published_and_not_escaped():

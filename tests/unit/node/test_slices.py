@@ -3,6 +3,7 @@
 import pytest
 
 from bacalhau_nats import plugins
+from bacalhau_nats.domain.locality import input_digest
 from bacalhau_nats.domain.spec import (
     InputSource,
     NetworkConfig,
@@ -149,6 +150,40 @@ def test_networked_jobs_are_refused_where_that_is_set(kind, refused):
     said = ["does not take jobs that want a network"] if refused else []
     assert reasons(job, "JobAdmissionControl.RejectNetworkedJobs=true") == said
     assert reasons(job) == []
+
+
+class Keeper:
+    """A storage that keeps one URL."""
+
+    def refuses(self, source):
+        return ""
+
+    def held(self):
+        return {input_digest(SpecConfig(type="urlDownload", params={"URL": "http://x/kept"})): 7}
+
+    def shrink(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("source", "here"),
+    [
+        (SpecConfig(type="urlDownload", params={"url": "http://x/kept"}), True),
+        (SpecConfig(type="urlDownload", params={"URL": "http://x/other"}), False),
+        (SpecConfig(type="s3", params={"Bucket": "b"}), False),
+        (SpecConfig(type="inline", params={"URL": "data:,x"}), True),
+    ],
+)
+def test_a_node_that_wants_its_data_local_refuses_what_it_would_have_to_fetch(source, here):
+    job = a_job(task=a_task(input_sources=(InputSource(source=source, target="/in"),)))
+
+    def said(*overrides):
+        rules = slices.policy_rules(load(*overrides), {"urldownload": Keeper()})
+        return [reason for rule in rules if (reason := rule(job))]
+
+    refusal = ["takes only jobs whose inputs it holds, and does not hold /in"]
+    assert said("JobAdmissionControl.Locality=local") == ([] if here else refusal)
+    assert said() == []
 
 
 def test_jobs_without_inputs_are_refused_where_that_is_set():

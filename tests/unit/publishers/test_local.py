@@ -113,6 +113,17 @@ async def test_a_broken_download_can_go_on(wanted, status, start, end, client):
         assert got.headers["content-range"] == f"bytes {start}-{end - 1}/1024000"
 
 
+async def test_a_broken_download_goes_on_only_with_the_same_file(client, folder):
+    whole = await client.get("/e-1.tar.gz")
+    tag = whole.headers["etag"]
+    ask = {"Range": "bytes=1000-", "If-Range": tag}
+    assert (await client.get("/e-1.tar.gz", headers=ask)).status_code == 206
+    (folder / "e-1.tar.gz").write_bytes(bytes(1_024_000))
+    again = await client.get("/e-1.tar.gz", headers=ask)
+    assert (again.status_code, again.content) == (200, bytes(1_024_000))
+    assert again.headers["etag"] != tag
+
+
 @pytest.mark.parametrize("wanted", ["bytes=1024000-", "bytes=-0"])
 async def test_a_range_after_the_end_is_told(wanted, client):
     got = await client.get("/e-1.tar.gz", headers={"Range": wanted})

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from bacalhau_nats.domain.ids import NodeID, execution_id
+from bacalhau_nats.domain.locality import input_key
 from bacalhau_nats.domain.node import Heartbeat
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.roster import Roster
 from bacalhau_nats.domain.scheduling.plan import Placement
+from bacalhau_nats.domain.spec import InputSource, SpecConfig
 from bacalhau_nats.requester.auction import Auction
 from tests.support.builders import Story, a_job, node_now
 from tests.support.roles import LoopClock, RequesterEar, bids, breathe, declines, virtually
@@ -210,6 +212,29 @@ async def test_a_busy_node_that_tells_of_other_room_meanwhile_is_asked_again():
     asyncio.get_running_loop().call_later(0.3, sale.beat, "n0", 2, 2000)
     await sale.hold()
     assert sale.bus.asked() == ["n0", "n1", "n0"]
+
+
+@virtually
+async def test_a_node_that_reports_why_it_takes_nothing_is_not_asked_and_its_reason_told():
+    sale = Sale(nodes=1)
+    sale.nodes = {NodeID("n0"): node_now("n0", busy="has no disk to spare")}
+    result = await sale.hold()
+    assert (result.bid, result.reasons) == (None, {"n0": "has no disk to spare"})
+    assert sale.bus.offers == []
+    assert sale.auction.refused(SPEC.id, 1) == {}  # it may take the job later
+
+
+@virtually
+async def test_the_node_that_holds_the_inputs_is_asked_first():
+    sale = Sale()
+    source = SpecConfig(type="urlDownload", params={"URL": "http://x/data"})
+    task = SPEC.task.but(input_sources=(InputSource(source=source, target="/in"),))
+    holds = {input_key(source): 10**9}
+    sale.nodes = {n: node_now(n, holds=holds if n == "n2" else {}) for n in sale.nodes}
+    sale.node("n2", bids)
+    result = await sale.auction.hold(sale.story.job(), SPEC.but(tasks=(task,)), PLACE, sale.nodes)
+    assert result.bid.node_id == "n2"
+    assert len(sale.bus.offers) == 1
 
 
 @virtually

@@ -39,9 +39,9 @@ Logging.{Level,Mode,LogDebugInfoInterval} UpdateConfig.Interval
 """
 OWN = """
 Cell Orchestrator.{URLs,Gateway,Replicas,JobRetention} Orchestrator.Scheduler.{MaxAttempts,RetryBackoff}
-Orchestrator.Logs.{MaxBytes,MaxAge} Compute.{HoldTime,ShutdownGrace} Compute.Logs.{Quota,Rate}
+Orchestrator.Logs.{MaxBytes,MaxAge} Compute.{DiskReserve,HoldTime,ShutdownGrace} Compute.Logs.{Quota,Rate}
 Engines.Types.Docker.{Registry,Username,Password}
-InputSources.Types.URL.{MaxSize,DeniedNetworks} Publishers.Types.Local.{MaxAge,MaxSize}
+InputSources.Types.URL.{CacheSize,MaxSize,DeniedNetworks} Publishers.Types.Local.{MaxAge,MaxSize}
 InputSources.Types.IPFS.MaxSize
 """
 

@@ -148,3 +148,24 @@ async def test_an_entry_that_is_no_path_is_a_mistake_in_the_settings(tmp_path):
     with pytest.raises(InvalidSettings, match=r"Compute\.AllowListedLocalPaths.*'data/\*\*'"):
         async with lend(tmp_path, "data/**"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("there", "params", "refused"),
+    [
+        (True, {}, False),
+        (False, {}, True),
+        (False, {"ReadWrite": True}, True),
+        (False, {"ReadWrite": True, "CreateAs": "dir"}, False),
+        (False, {"CreateAs": "dir"}, True),  # only read-write sources are made
+    ],
+)
+async def test_a_node_without_the_data_leaves_the_job_to_one_that_has_it(
+    there, params, refused, data, tmp_path
+):
+    path = data / "somewhere"
+    if there:
+        path.mkdir()
+    async with lend(tmp_path, f"{data}/**:rw") as storage:
+        why = storage.refuses(local(path, **params))
+    assert why == (f"does not have the local input {path}" if refused else "")
