@@ -78,14 +78,19 @@ async def test_a_job_reads_from_ipfs_and_publishes_to_it(ipfs: IPFSDaemon, tmp_p
             assert await ipfs.cat(f"{cid}/exitCode") == b"0"
             assert await ipfs.pinned(cid)
 
-            _, again = await stored(client, await ipfs.put(**DATA))
-            assert again == cid, "equal results have one CID"
+            other, again = await stored(client, await ipfs.put(**DATA))
+            assert again != cid, "each result has its own manifest"
+            digests = [(await client.results(one))[0]["ResultDigest"] for one in (job, other)]
+            assert digests[0]["Outputs"] == digests[1]["Outputs"]
 
             whole = await client.download(job, tmp_path / "whole", ipfs=ipfs.multiaddress)
             assert (whole.into / "stdout").read_bytes() == b"first\n" + DATA["b.bin"]
-            assert sorted(path.name for path in whole.into.iterdir()) == ["exitCode", "stderr", "stdout"]
+            there = {path.name for path in whole.into.iterdir() if not path.name.startswith(".")}
+            assert there == {"exitCode", "manifest.json", "stderr", "stdout"}
+            assert whole.verified == 1
             one = await client.download(job, tmp_path / "one", path="exitCode", ipfs=ipfs.url)
             assert [path.name for path in one.into.iterdir()] == ["exitCode"]
+            assert one.verified == 1
             with pytest.raises(NotFound, match="no result has 'nope'"):
                 await client.download(job, tmp_path / "none", path="nope", ipfs=ipfs.url)
             with pytest.raises(UserError, match=cid):
