@@ -7,6 +7,7 @@ fault also names the field it is about, so that a client can point at it.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -157,15 +158,25 @@ def _env(env: Mapping[str, str], where: str) -> list[Fault]:
 def _env_name(name: str) -> str:
     if not name:
         return "environment variable name cannot be empty"
-    if name != name.upper():
+    if name != "".join(map(_upper, name)):
         return f"environment variable '{name}' must be uppercase"
-    if not name[0].isalpha():
+    if not _is(name[0], "L"):
         return f"environment variable '{name}' must start with a letter"
-    if not all(one.isalnum() or one == "_" for one in name):
+    if not all(one == "_" or _is(one, "L", "Nd") for one in name):
         return f"environment variable '{name}' can only contain letters, numbers, and underscores"
     if name.startswith(_RESERVED_ENV):
         return f"environment variable '{name}' cannot start with {_RESERVED_ENV}"
     return ""
+
+
+def _upper(one: str) -> str:
+    """Give the upper case of a character; like Go, its own where that would be several."""
+    changed = one.upper()
+    return changed if len(changed) == 1 else one
+
+
+def _is(one: str, *kinds: str) -> bool:
+    return unicodedata.category(one).startswith(kinds)
 
 
 def _inputs(inputs: Iterable[Mapping[str, Any]], where: str) -> list[Fault]:

@@ -26,7 +26,7 @@ from bacalhau_nats.gateway.http.auth import AuthRoutes, ClosedAuthRoutes
 from bacalhau_nats.gateway.http.authorizing import Authorization, Gatekeeper
 from bacalhau_nats.gateway.http.jobs import JobRoutes
 from bacalhau_nats.gateway.http.logs import LogRoutes
-from bacalhau_nats.gateway.http.middleware import REQUEST_ID, Edge, Limits, ServerHeaders, request_id_of
+from bacalhau_nats.gateway.http.middleware import Edge, Limits, ServerHeaders, request_id_of
 from bacalhau_nats.gateway.http.nodes import NodeRoutes
 from bacalhau_nats.gateway.http.results import ResultRoutes
 from bacalhau_nats.gateway.http.routing import add
@@ -117,7 +117,7 @@ async def _redirect(request: Request) -> Response:
 async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, BacalhauError):
         raise error
-    return problems.respond(request, problems.of_error(error, request.headers.get(REQUEST_ID, "")))
+    return problems.respond(request, problems.of_error(error, request_id_of(request.scope)))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -219,7 +219,7 @@ def _bytes(chunk: LogChunk) -> bytes:
 
 
 def _frame(value: Json) -> str:
-    return encode(value).decode().rstrip("\n")
+    return encode(value).decode()
 
 
 async def _left(websocket: WebSocket, heard: asyncio.Event) -> None:
