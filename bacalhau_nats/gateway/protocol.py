@@ -17,7 +17,7 @@ HEAD_SECONDS = 5.0
 LARGEST_HEAD = 1 << 20
 """Bytes of the request line and the header."""
 
-_STREAM = re.compile(rb"/api/v1/orchestrator/jobs/[^/?]+/logs(?:\?|$)")
+_STREAM = re.compile(rb"/api/v1/orchestrator/jobs/(?:(?!%2[Ff])[^/?])+/logs(?:\?|$)")
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 
 

@@ -24,6 +24,7 @@ from bacalhau_nats.gateway.http import problems
 from bacalhau_nats.gateway.http.agent import About, AgentRoutes
 from bacalhau_nats.gateway.http.auth import AuthRoutes, ClosedAuthRoutes
 from bacalhau_nats.gateway.http.authorizing import Authorization, Gatekeeper
+from bacalhau_nats.gateway.http.document import document
 from bacalhau_nats.gateway.http.jobs import JobRoutes
 from bacalhau_nats.gateway.http.logs import LogRoutes
 from bacalhau_nats.gateway.http.middleware import Edge, Limits, ServerHeaders, request_id_of
@@ -105,6 +106,7 @@ def _application(
     )
     for router in (*routers, AgentRoutes(about).router()):
         add(app, router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign] # as FastAPI wants it
     for path in _REDIRECTS:
         app.add_api_route(path, _redirect, methods=["GET"], include_in_schema=False)
     return app

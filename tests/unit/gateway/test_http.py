@@ -178,6 +178,21 @@ async def test_the_openapi_document_names_every_public_route():
     assert (await world.http.get("/docs")).status_code == 200
 
 
+async def test_every_operation_says_what_it_gives_and_every_schema_is_used():
+    world = GatewayWorld()
+    document = (await world.http.get("/openapi.json")).json()
+    text = json.dumps(document)
+    assert [name for name in document["components"]["schemas"] if f'schemas/{name}"' not in text] == []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            assert "422" not in answers, path
+            free = path.endswith(("/debug", "/logs", "/{file}"))
+            assert free or "$ref" in answers["200"]["content"]["application/json"]["schema"], (method, path)
+            if method in ("put", "post", "delete"):
+                assert "$ref" in operation["requestBody"]["content"]["application/json"]["schema"], path
+
+
 async def test_pretty_indents_and_markup_is_escaped():
     world = GatewayWorld()
     await world.put(a_draft(Labels={"k": "<a>&\u2028"}))

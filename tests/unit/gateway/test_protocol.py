@@ -62,6 +62,7 @@ async def test_only_a_log_stream_is_a_websocket_and_all_else_is_served_as_it_is(
     found, got = await status("GET", "/api/v1/agent/alive")
     assert (found, b'{"Status":"OK"}' in got) == (200, True)
     assert (await status("GET", f"{JOBS}/nobody"))[0] == 404
+    assert (await status("GET", f"{JOBS}/a%2Fb/logs"))[0] == 404
     assert (await status("GET", "/nothing"))[0] == 404
     assert (await status("PUT", f"{JOBS}/nobody/logs"))[0] == 404
 
