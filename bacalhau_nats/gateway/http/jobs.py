@@ -182,10 +182,10 @@ class JobRoutes:
         """Give a page of a job's history, and a token to go on while the job goes on."""
         query = await history_query(request)
         level, since = query.text("event_type"), query.int64("since")
-        if level not in _LEVELS:
-            raise _not_valid("EventType", "oneof")
-        if since < 0:
-            raise _not_valid("Since", "min")
+        wrong = [_not_valid("Since", "min")] if since < 0 else []
+        wrong += [_not_valid("EventType", "oneof")] if level not in _LEVELS else []
+        if wrong:
+            raise refusals.bad_request("\n".join(wrong))
         wanted = HistoryQuery(
             versions=versions_of(query),
             level=level,
@@ -239,7 +239,5 @@ def _old(request: Request) -> bool:
     return before_1_5(request.headers.get("x-bacalhau-git-version", ""))
 
 
-def _not_valid(field: str, rule: str) -> refusals.Refusal:
-    return refusals.bad_request(
-        f"Key: 'ListJobHistoryRequest.{field}' Error:Field validation for '{field}' failed on the '{rule}' tag"
-    )
+def _not_valid(field: str, rule: str) -> str:
+    return f"Key: 'ListJobHistoryRequest.{field}' Error:Field validation for '{field}' failed on the '{rule}' tag"

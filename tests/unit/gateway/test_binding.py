@@ -102,6 +102,10 @@ async def test_a_body_says_it_again_and_goes_before_the_query() -> None:
     assert (await ask(world, JOBS, {"OrderBy": "zz"})).status_code == 500
     history = await ask(world, f"{JOBS}/a/history", {"Since": -1, "EventType": "zz"})
     assert history.status_code == 400
+    assert [line[:33] for line in history.json()["Message"].splitlines()] == [
+        "Key: 'ListJobHistoryRequest.Since",
+        "Key: 'ListJobHistoryRequest.Event",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +201,21 @@ async def test_a_token_of_another_query_goes_before_order_and_limit_but_not_befo
     assert [item["SeqNum"] for item in history.json()["Items"]] == [1]
     beyond = await world.http.get(f"{JOBS}?next_token={token(':N:1:99')}")
     assert (beyond.json()["Items"], beyond.json()["NextToken"]) == ([], "")
+
+
+async def test_a_token_of_a_history_carries_the_limit_that_was_asked_for_and_no_other() -> None:
+    world = GatewayWorld()
+    world.idle = True
+    assert (await world.put(a_draft(Name="a"))).status_code == 200
+
+    async def following(query: str) -> str:
+        found = (await world.http.get(f"{JOBS}/a/history?{query}")).json()["NextToken"]
+        return base64.urlsafe_b64decode(found + "=" * (-len(found) % 4)).decode()
+
+    assert await following("") == ":N:0:2"
+    assert await following("limit=1") == ":N:1:2"
+    assert await following(f"next_token={token(':N:5:9')}") == ":N:0:9"
+    assert await following(f"next_token={token(':N:5:9')}&limit=3") == ":N:3:9"
 
 
 # --- headers ----------------------------------------------------------------------------------------------
