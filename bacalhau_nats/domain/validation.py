@@ -96,10 +96,10 @@ def _task(task: Mapping[str, Any], where: str) -> list[Fault]:
         found.append(Fault(f"{where}.Name", "missing task name"))
     if "\0" in name:
         found.append(Fault(f"{where}.Name", "task name cannot contain null characters"))
+    found += _env(task.get("Env", {}), f"{where}.Env")
     found += led_by("invalid engine: ", _spec_config(task.get("Engine"), f"{where}.Engine"))
     found += led_by("invalid timeouts: ", _timeouts(task.get("Timeouts", {}), f"{where}.Timeouts"))
     found += led_by("invalid resources: ", _resources(task.get("Resources", {}), f"{where}.Resources"))
-    found += _env(task.get("Env", {}), f"{where}.Env")
     found += _inputs(task.get("InputSources", ()), f"{where}.InputSources")
     found += _results(task.get("ResultPaths", ()), f"{where}.ResultPaths")
     found += led_by("invalid network: ", network_faults(task.get("Network", {}), f"{where}.Network"))
@@ -132,16 +132,19 @@ def _timeouts(timeouts: Mapping[str, int], where: str) -> list[Fault]:
 def _resources(wanted: Mapping[str, str], where: str) -> list[Fault]:
     readers: tuple[tuple[str, Callable[[str], int]], ...] = (
         ("GPU", resources.parse_gpu),
-        ("Disk", lambda text: resources.parse_bytes(text, "disk")),
-        ("Memory", lambda text: resources.parse_bytes(text, "memory")),
         ("CPU", resources.parse_cpu),
+        ("Memory", lambda text: resources.parse_bytes(text, "memory")),
+        ("Disk", lambda text: resources.parse_bytes(text, "disk")),
     )
-    for key, read in readers:  # the public server names one only, the last that it read
+    found = []
+    for key, read in readers:
         try:
             read(wanted.get(key, ""))
         except InvalidSpec as error:
-            return [Fault(f"{where}.{key}", error.message)]
-    return []
+            found.append(Fault(f"{where}.{key}", error.message))
+            if key == "GPU":
+                break  # the public server says nothing of the others then
+    return found
 
 
 def _env(env: Mapping[str, str], where: str) -> list[Fault]:

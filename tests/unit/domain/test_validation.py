@@ -191,8 +191,8 @@ def test_all_faults_are_collected_each_with_its_place():
     assert [fault.path for fault in faults] == [
         "Job.Count",
         "Job.Tasks[1].Name",
-        "Job.Tasks[1].Engine",
         "Job.Tasks[1].Env.a",
+        "Job.Tasks[1].Engine",
     ]
 
 
@@ -246,3 +246,27 @@ def test_rules_of_a_completed_job(changes, message):
 )
 def test_durations_are_written_as_go_writes_them(seconds, shown):
     assert show_duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            {"CPU": "x", "Memory": "y", "Disk": "z"},
+            "CPU value: x|invalid memory value: y|invalid disk value: z",
+        ),
+        ({"CPU": "x", "Memory": "y", "Disk": "z", "GPU": "w"}, "GPU value: w"),
+        ({"Memory": "1 mb MB", "Disk": "1gb"}, "memory value: 1mbmb"),
+    ],
+)
+def test_all_amounts_that_do_not_parse_are_named_unless_it_is_the_gpus(wanted, message):
+    found = message_of(submission_faults(a_draft(task={"Resources": wanted})))
+    assert found == "task main validation failed: invalid resources: invalid " + message.replace("|", "\n")
+
+
+def test_a_task_is_checked_in_the_order_of_the_public_server():
+    task = {"Name": "a\0", "Env": {"a": "b"}, "Engine": {"Type": ""}, "Resources": {"CPU": "x"}}
+    lines = message_of(submission_faults(a_draft(task=task))).splitlines()
+    assert ["null" in lines[0], "uppercase" in lines[1], "engine" in lines[2], "CPU" in lines[3]] == [
+        True
+    ] * 4
