@@ -122,3 +122,6 @@ def test_what_is_told_of_jobs_that_are_there_is_in_the_document_too(cluster: Clu
         ask("DELETE", job, job_id=ask("PUT", JOBS, said={"Job": endless})["JobID"])
         ask("PUT", f"{NODES}/{{node_id}}", 409, said={"Action": "approve"}, node_id="node-1")
         assert ask("GET", f"{NODES}/{{node_id}}", node_id="node-1")["Node"]["Connection"] == "CONNECTED"
+        for action in ("cordon", "drain", "uncordon"):
+            ask("PUT", f"{NODES}/{{node_id}}", said={"Action": action}, node_id="node-2")
+            assert ask("GET", NODES)["Nodes"]

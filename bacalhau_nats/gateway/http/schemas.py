@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bacalhau_nats.gateway.nodes import ACTIONS
+
 Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
@@ -216,12 +218,18 @@ SCHEMAS: dict[str, Json] = {
                 {"Status": _CONNECTIONS, "LastHeartbeat": TIME, "ConnectedSince": TIME, "DisconnectedSince": TIME},
                 {"LastComputeSeqNum": UINT64, "LastOrchestratorSeqNum": UINT64, "LastError": TEXT},
             ),
-        }
+        },
+        {
+            "Scheduling": _answer(
+                {"State": _enum("CORDONED", "DRAINING", "DRAINED")},
+                {"Remaining": _list(TEXT), "Daemons": _list(TEXT), "Message": TEXT},
+            )
+        },
     ),
     "ListNodesResponse": _page("NodeState", "Nodes"),
     "GetNodeResponse": _answer({"Node": ref("NodeState")}),
     "PutNodeRequest": _request(
-        {"Action": _enum("approve", "reject", "delete"), "Message": TEXT, "NodeID": TEXT, **_ENVELOPE}, "Action"
+        {"Action": _enum(*ACTIONS), "Message": TEXT, "NodeID": TEXT, "IgnoreDaemons": TRUTH, **_ENVELOPE}, "Action"
     ),
     "PutNodeResponse": _answer({"Success": TRUTH}, {"Error": TEXT}),
     "IsAliveResponse": _answer({"Status": _enum("OK")}),
