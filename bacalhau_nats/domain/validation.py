@@ -209,10 +209,10 @@ def _results(results: Iterable[Mapping[str, Any]], where: str) -> list[Fault]:
         here = f"{where}[{index}]"
         faults: list[Fault] = []
         name, path = result.get("Name", ""), result.get("Path", "")
-        if not name.strip():
-            faults.append(Fault(f"{here}.Name", "missing name"))
         if not path.strip():
             faults.append(Fault(f"{here}.Path", "missing path"))
+        if not name.strip():
+            faults.append(Fault(f"{here}.Name", "missing name"))
         if not path.startswith("/"):
             faults.append(Fault(f"{here}.Path", f"result path `{path}` must be absolute"))
         found += led_by("invalid output: ", faults)
