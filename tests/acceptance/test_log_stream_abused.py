@@ -17,7 +17,22 @@ from tests.acceptance.program import WASM, Caller
 JOBS = "/api/v1/orchestrator/jobs"
 WORDS = st.sampled_from(["", "true", "1", "x", "-1", "99", "%zz", "e-1", "é", "a" * 300])
 NAMES = st.sampled_from(
-    ["follow", "tail", "execution_id", "job_version", "all_job_versions", "namespace", "FOLLOW", "limit", ""]
+    [
+        "follow",
+        "tail",
+        "execution_id",
+        "job_version",
+        "all_job_versions",
+        "namespace",
+        "FOLLOW",
+        "limit",
+        "",
+        "resume",
+        "details",
+        "all_executions",
+        "from_time",
+        "from_seq",
+    ]
 )
 QUERY = st.lists(st.tuples(NAMES, WORDS), max_size=4).map(
     lambda pairs: "&".join(f"{name}={word}" for name, word in pairs)

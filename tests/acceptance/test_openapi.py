@@ -111,6 +111,7 @@ def test_what_is_told_of_jobs_that_are_there_is_in_the_document_too(cluster: Clu
             time.sleep(0.05)
         described = ask("GET", f"{job}?include=history,executions", **one)
         assert described["Job"]["State"]["StateType"] == "Completed", described
+        assert ask("GET", f"{job}/explain", **one)["Nodes"]
         for more in ("executions", "history", "versions", "results"):
             assert ask("GET", f"{job}/{more}", **one)["Items"]
         ask("PUT", f"{JOBS}/diff", said={"Job": {**BUSY, "Count": 0}})

@@ -51,6 +51,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", f"{_JOBS}/{{job_id}}/executions"): Operation("ListJobExecutionsResponse", _ID),
     ("get", f"{_JOBS}/{{job_id}}/history"): Operation("ListJobHistoryResponse", _ID),
     ("get", f"{_JOBS}/{{job_id}}/versions"): Operation("ListJobVersionsResponse", _ID),
+    ("get", f"{_JOBS}/{{job_id}}/explain"): Operation("ExplainResponse", _ID),
     ("get", f"{_JOBS}/{{job_id}}/results"): Operation("ListJobResultsResponse", _ID),
     ("get", _NODES): Operation("ListNodesResponse"),
     ("get", f"{_NODES}/{{node_id}}"): Operation("GetNodeResponse", (404, 409)),

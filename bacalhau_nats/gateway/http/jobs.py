@@ -206,7 +206,7 @@ class JobRoutes:
 
     async def explain(self, request: Request, job_id: str) -> Response:
         """Say of each node why it did or did not get a job; this is ours."""
-        query = await query_of(request)
+        query = await versioned_query(request)
         found = await self._explanations.job(job_id, query.text("namespace"), query.uint64("job_version"))
         return answer(request, found)
 

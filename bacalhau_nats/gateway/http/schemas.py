@@ -148,6 +148,24 @@ SCHEMAS: dict[str, Json] = {
     "ListJobHistoryResponse": _page("JobHistory"),
     "ListJobExecutionsResponse": _page("Execution"),
     "ListJobResultsResponse": _page("SpecConfig"),
+    "ExplainResponse": _answer(
+        {
+            "JobID": TEXT, "JobName": TEXT, "JobVersion": UINT64, "State": TEXT, "Message": TEXT,
+            "Nodes": _list(ref("NodeExplanation")),
+        }
+    ),
+    "NodeExplanation": _answer(
+        {
+            "NodeID": TEXT, "Verdict": TEXT, "Reason": TEXT, "CouldRunNow": TRUTH, "WhyNotNow": TEXT,
+            "Executions": _list(_answer({"ID": TEXT, "State": TEXT, "Message": TEXT})),
+            "Answers": _list(
+                _answer(
+                    {"ExecutionID": TEXT, "Time": TIME, "Bid": TRUTH, "Reason": TEXT, "Never": TRUTH,
+                     "Free": ref("Resources")}
+                )
+            ),
+        }
+    ),
     "PutJobResponse": _answer({"JobID": TEXT, "EvaluationID": TEXT, "Warnings": _maybe(_list(TEXT))}),
     "DiffJobResponse": _answer({"Diff": TEXT, "Warnings": _maybe(_list(TEXT))}),
     "StopJobResponse": _answer({"EvaluationID": TEXT}),
