@@ -125,7 +125,7 @@ SCHEMAS: dict[str, Json] = {
             "NextExecution": TEXT, "FollowupEvalID": TEXT, "Revision": UINT64, "CreateTime": INT,
             "ModifyTime": INT,
         },
-        {"PartitionIndex": COUNT},
+        {"PartitionIndex": COUNT, "ResultDigest": ANYTHING},
     ),
     "RunOutput": _answer(
         {"Stdout": TEXT, "StdoutTruncated": TRUTH, "stderr": TEXT, "StderrTruncated": TRUTH, "ExitCode": INT,
@@ -147,7 +147,8 @@ SCHEMAS: dict[str, Json] = {
     "ListJobVersionsResponse": _page("Job"),
     "ListJobHistoryResponse": _page("JobHistory"),
     "ListJobExecutionsResponse": _page("Execution"),
-    "ListJobResultsResponse": _page("SpecConfig"),
+    "JobResult": _answer({"Type": TEXT}, {"Params": ANYTHING, "ExecutionID": TEXT, "ResultDigest": ANYTHING}),
+    "ListJobResultsResponse": _page("JobResult"),
     "ExplainResponse": _answer(
         {
             "JobID": TEXT, "JobName": TEXT, "JobVersion": UINT64, "State": TEXT, "Message": TEXT,
