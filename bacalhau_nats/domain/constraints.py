@@ -199,7 +199,6 @@ class _Parser:
             raise InvalidSpec(f"found '{word}' expected: '('")
         values: set[str] = set()
         expect_value = True  # a comma, or the end, where a value could stand means the empty value
-        empty = self._look() == ")"
         while (word := self._take()) != ")":
             if word == ",":
                 if expect_value:
@@ -212,7 +211,7 @@ class _Parser:
             else:
                 values.add(word)
                 expect_value = False
-        if expect_value and not empty:
+        if expect_value:
             values.add("")
         return tuple(sorted(values))
 

@@ -64,6 +64,10 @@ def text(value: Any, where: str) -> str:
     return value
 
 
+def _trimmed(value: Any, where: str) -> str:
+    return text(value, where).strip()
+
+
 def boolean(value: Any, where: str) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
@@ -139,7 +143,7 @@ def _params(value: Any, where: str) -> dict[str, Any]:
 def _network_type(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise mismatch("models.Network", value, where)
-    known = _NETWORKS.get(value.lower())
+    known = _NETWORKS.get(value.strip().lower())
     if known is None:
         raise InvalidSpec(
             f"models.Network: unknown type '{value}'",
@@ -158,7 +162,7 @@ def _state_type(value: Any, where: str) -> str:
 _int = integer("int")
 _seconds = integer("int64")
 _SPEC_CONFIG = fields("models.SpecConfig", {"Type": text, "Params": _params})
-_INPUT = fields("models.InputSource", {"Source": _SPEC_CONFIG, "Alias": text, "Target": text})
+_INPUT = fields("models.InputSource", {"Source": _SPEC_CONFIG, "Alias": _trimmed, "Target": text})
 _TASK = fields(
     "models.Task",
     {

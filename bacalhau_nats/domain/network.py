@@ -10,8 +10,10 @@ from typing import Any
 from bacalhau_nats.domain.faults import Fault
 from bacalhau_nats.domain.spec import NetworkType
 
-_PORT_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,236}$")
-_DOMAIN_CHARACTERS = re.compile(r"^[^A-Z\s]+$")
+_PORT_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_LONGEST_PORT_NAME = 237
+_DOMAIN = re.compile(r"\b(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}\b", re.ASCII)
+"""What a domain must contain somewhere: the public server accepts ``*.example.com`` and whole addresses."""
 _LAST_PRIVILEGED_PORT = 1023
 _LAST_PORT = 65535
 _PORT_NETWORKS = (NetworkType.HOST, NetworkType.FULL, NetworkType.BRIDGE)
@@ -24,12 +26,11 @@ def network_faults(network: Mapping[str, Any], where: str) -> list[Fault]:
     domains, ports = network.get("Domains", ()), network.get("Ports", ())
     if domains and kind is not NetworkType.HTTP:
         found.append(Fault(f"{where}.Domains", "domains can only be set for HTTP network mode"))
-    else:
-        found += [
-            Fault(f"{where}.Domains[{index}]", f'invalid domain "{domain}"')
-            for index, domain in enumerate(domains)
-            if not _DOMAIN_CHARACTERS.match(domain)
-        ]
+    found += [
+        Fault(f"{where}.Domains[{index}]", f'invalid domain "{domain}"')
+        for index, domain in enumerate(domains)
+        if not (_DOMAIN.search(domain) or _is_address(domain))
+    ]
     if ports and kind not in _PORT_NETWORKS:
         found.append(Fault(f"{where}.Ports", "ports can only be set for Host or Bridge network modes"))
         return found
@@ -40,15 +41,8 @@ def network_faults(network: Mapping[str, Any], where: str) -> list[Fault]:
 
 
 def _port(port: Mapping[str, Any], kind: NetworkType, seen: dict[str, set[Any]]) -> list[str]:
-    wrong = []
     name, static, target = port.get("Name", ""), port.get("Static", 0), port.get("Target", 0)
-    if not name:
-        wrong.append("port mapping name is required")
-    elif not _PORT_NAME.match(name):
-        wrong.append(
-            "port name must be a valid environment variable name: start with letter/underscore and contain "
-            "only letters, numbers, and underscores"
-        )
+    wrong = _port_name(name)
     if 0 < static <= _LAST_PRIVILEGED_PORT or static < 0:
         wrong.append(f"static port {static} is in privileged port range (1-{_LAST_PRIVILEGED_PORT})")
     elif static > _LAST_PORT:
@@ -68,9 +62,20 @@ def _port(port: Mapping[str, Any], kind: NetworkType, seen: dict[str, set[Any]])
     return wrong
 
 
+def _port_name(name: str) -> list[str]:
+    if not name:
+        return ["port mapping name is required"]
+    if not _PORT_NAME.match(name):
+        wanted = "start with letter/underscore and contain only letters, numbers, and underscores"
+        return [f"port name must be a valid environment variable name: {wanted}"]
+    if len(name) > _LONGEST_PORT_NAME:
+        return [f"port name too long (max {_LONGEST_PORT_NAME} characters)"]
+    return []
+
+
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return not getattr(address, "scope_id", None)  # Go reads no zones here

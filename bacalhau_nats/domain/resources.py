@@ -19,7 +19,9 @@ _UNITS = {"": 1, "b": 1} | {
     for ending, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
 }
 _SIZE = re.compile(r"^([0-9][0-9,]{0,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})([a-z]*)$")
-_CPU = re.compile(r"^([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:e[+-]?[0-9]{1,3})?)(m?)$")
+_CPU = re.compile(
+    r"^(?:([+-]?[0-9]{1,40})(m)|([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:e[+-]?[0-9]{1,3})?))$"
+)
 _LARGEST = 2**63 - 1  # what a signed 64-bit integer holds; more is a typing mistake
 
 
@@ -90,11 +92,11 @@ def parse_cpu(text: str) -> int:
     if not cleaned:
         return 0
     match = _CPU.match(cleaned)
-    cores = Decimal(match.group(1)) / (1000 if match.group(2) else 1) if match else None
+    cores = Decimal(match[1]) / 1000 if match and match[2] else Decimal(match[3]) if match else None
     if cores is None or not 0 <= cores * 1000 <= _LARGEST:
         # The public API prints a number that it could read, but not take, with six decimals.
         raise InvalidSpec(
-            f"invalid CPU value: {text if cores is None else f'{cores:.6f}'}",
+            f"invalid CPU value: {cleaned if cores is None else f'{cores:.6f}'}",
             hint="write cores as 0.5 or thousandths of a core as 500m",
         )
     return int(cores * 1000)
@@ -109,7 +111,7 @@ def parse_bytes(text: str, field: str = "size") -> int:
     unit = _UNITS.get(match.group(2)) if match else None
     size = int(Decimal(match.group(1).replace(",", "")) * unit) if match and unit else None
     if size is None or size > _LARGEST:
-        raise InvalidSpec(f"invalid {field} value: {text}", hint="write a size such as 512Mb or 1.5GiB")
+        raise InvalidSpec(f"invalid {field} value: {cleaned}", hint="write a size such as 512Mb or 1.5GiB")
     return size
 
 
@@ -119,7 +121,7 @@ def parse_gpu(text: str) -> int:
     if not cleaned:
         return 0
     if not (cleaned.isascii() and cleaned.isdigit() and len(cleaned) <= len(str(_LARGEST))):
-        raise InvalidSpec(f"invalid GPU value: {text}", hint="write a whole number of GPUs")
+        raise InvalidSpec(f"invalid GPU value: {cleaned}", hint="write a whole number of GPUs")
     return int(cleaned)
 
 

@@ -7,6 +7,7 @@ fault also names the field it is about, so that a client can point at it.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -95,10 +96,10 @@ def _task(task: Mapping[str, Any], where: str) -> list[Fault]:
         found.append(Fault(f"{where}.Name", "missing task name"))
     if "\0" in name:
         found.append(Fault(f"{where}.Name", "task name cannot contain null characters"))
+    found += _env(task.get("Env", {}), f"{where}.Env")
     found += led_by("invalid engine: ", _spec_config(task.get("Engine"), f"{where}.Engine"))
     found += led_by("invalid timeouts: ", _timeouts(task.get("Timeouts", {}), f"{where}.Timeouts"))
     found += led_by("invalid resources: ", _resources(task.get("Resources", {}), f"{where}.Resources"))
-    found += _env(task.get("Env", {}), f"{where}.Env")
     found += _inputs(task.get("InputSources", ()), f"{where}.InputSources")
     found += _results(task.get("ResultPaths", ()), f"{where}.ResultPaths")
     found += led_by("invalid network: ", network_faults(task.get("Network", {}), f"{where}.Network"))
@@ -131,16 +132,19 @@ def _timeouts(timeouts: Mapping[str, int], where: str) -> list[Fault]:
 def _resources(wanted: Mapping[str, str], where: str) -> list[Fault]:
     readers: tuple[tuple[str, Callable[[str], int]], ...] = (
         ("GPU", resources.parse_gpu),
-        ("Disk", lambda text: resources.parse_bytes(text, "disk")),
-        ("Memory", lambda text: resources.parse_bytes(text, "memory")),
         ("CPU", resources.parse_cpu),
+        ("Memory", lambda text: resources.parse_bytes(text, "memory")),
+        ("Disk", lambda text: resources.parse_bytes(text, "disk")),
     )
-    for key, read in readers:  # the public server names one only, the last that it read
+    found = []
+    for key, read in readers:
         try:
             read(wanted.get(key, ""))
         except InvalidSpec as error:
-            return [Fault(f"{where}.{key}", error.message)]
-    return []
+            found.append(Fault(f"{where}.{key}", error.message))
+            if key == "GPU":
+                break  # the public server says nothing of the others then
+    return found
 
 
 def _env(env: Mapping[str, str], where: str) -> list[Fault]:
@@ -157,15 +161,25 @@ def _env(env: Mapping[str, str], where: str) -> list[Fault]:
 def _env_name(name: str) -> str:
     if not name:
         return "environment variable name cannot be empty"
-    if name != name.upper():
+    if name != "".join(map(_upper, name)):
         return f"environment variable '{name}' must be uppercase"
-    if not name[0].isalpha():
+    if not _is(name[0], "L"):
         return f"environment variable '{name}' must start with a letter"
-    if not all(one.isalnum() or one == "_" for one in name):
+    if not all(one == "_" or _is(one, "L", "Nd") for one in name):
         return f"environment variable '{name}' can only contain letters, numbers, and underscores"
     if name.startswith(_RESERVED_ENV):
         return f"environment variable '{name}' cannot start with {_RESERVED_ENV}"
     return ""
+
+
+def _upper(one: str) -> str:
+    """Give the upper case of a character; like Go, its own where that would be several."""
+    changed = one.upper()
+    return changed if len(changed) == 1 else one
+
+
+def _is(one: str, *kinds: str) -> bool:
+    return unicodedata.category(one).startswith(kinds)
 
 
 def _inputs(inputs: Iterable[Mapping[str, Any]], where: str) -> list[Fault]:
@@ -195,10 +209,10 @@ def _results(results: Iterable[Mapping[str, Any]], where: str) -> list[Fault]:
         here = f"{where}[{index}]"
         faults: list[Fault] = []
         name, path = result.get("Name", ""), result.get("Path", "")
-        if not name.strip():
-            faults.append(Fault(f"{here}.Name", "missing name"))
         if not path.strip():
             faults.append(Fault(f"{here}.Path", "missing path"))
+        if not name.strip():
+            faults.append(Fault(f"{here}.Name", "missing name"))
         if not path.startswith("/"):
             faults.append(Fault(f"{here}.Path", f"result path `{path}` must be absolute"))
         found += led_by("invalid output: ", faults)

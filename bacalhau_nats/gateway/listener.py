@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from bacalhau_nats.errors import StartFailed
+from bacalhau_nats.gateway.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -55,7 +56,7 @@ class Listener:
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="httptools",
+            http=BoundedProtocol,
             ws="websockets-sansio",
             ws_ping_interval=None,
             ws_per_message_deflate=False,

@@ -193,7 +193,7 @@ class Queries:
         if not more and _over(job, query.execution_id):
             return Listed(items)
         offset = shown[-1].seq + 1 if shown else page.offset
-        return Listed(items, Page(limit=limit, offset=offset).token())
+        return Listed(items, Page(limit=query.limit, offset=offset).token())
 
     async def history_of(self, job: JobView, version: int, *, old_client: bool) -> Listed:
         """Give the beginning of one version's history, as `describe` includes it."""

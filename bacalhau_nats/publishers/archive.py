@@ -132,6 +132,9 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     info.mtime = int(info.mtime)
+    if info.isdir() and "/" not in name:
+        # A result's folder was opened for whatever user the work runs as; who downloads it shall not have that.
+        info.mode &= 0o7700 if name == "." else ~0o022
     if info.isdir() or info.issym():
         tar.addfile(info)
         return

@@ -16,24 +16,11 @@ import httpx
 import pytest
 
 from tests.acceptance.profiles import Profiles, Setup
-from tests.support.differences import ADDED, INSTEAD, KNOWN, document
+from tests.support.differences import ADDED, INSTEAD, KNOWN, PROFILES, document
 from tests.support.http_server import http_server, says
 from tests.support.replay import FOLDER, Replayer, Step, scenarios
 from tests.support.waiting import eventually
 
-PROFILES = (
-    "spoiled",
-    "solo",
-    "secrets",
-    "quick",
-    "duo",
-    "bare",
-    "guard",
-    "defaults",
-    "manual",
-    "users",
-    "sso",
-)
 _ENGINE = re.compile(r'"ExecutionEngines": \[[^]]*"docker"')
 SHORT_PATIENCE, PATIENCE = 4, 30  # seconds, for what is known to differ and for the rest
 

@@ -24,9 +24,10 @@ from bacalhau_nats.gateway.http import problems
 from bacalhau_nats.gateway.http.agent import About, AgentRoutes
 from bacalhau_nats.gateway.http.auth import AuthRoutes, ClosedAuthRoutes
 from bacalhau_nats.gateway.http.authorizing import Authorization, Gatekeeper
+from bacalhau_nats.gateway.http.document import document
 from bacalhau_nats.gateway.http.jobs import JobRoutes
 from bacalhau_nats.gateway.http.logs import LogRoutes
-from bacalhau_nats.gateway.http.middleware import REQUEST_ID, Edge, Limits, ServerHeaders, request_id_of
+from bacalhau_nats.gateway.http.middleware import Edge, Limits, ServerHeaders, request_id_of
 from bacalhau_nats.gateway.http.nodes import NodeRoutes
 from bacalhau_nats.gateway.http.results import ResultRoutes
 from bacalhau_nats.gateway.http.routing import add
@@ -105,6 +106,7 @@ def _application(
     )
     for router in (*routers, AgentRoutes(about).router()):
         add(app, router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign] # as FastAPI wants it
     for path in _REDIRECTS:
         app.add_api_route(path, _redirect, methods=["GET"], include_in_schema=False)
     return app
@@ -117,7 +119,7 @@ async def _redirect(request: Request) -> Response:
 async def _on_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, BacalhauError):
         raise error
-    return problems.respond(request, problems.of_error(error, request.headers.get(REQUEST_ID, "")))
+    return problems.respond(request, problems.of_error(error, request_id_of(request.scope)))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

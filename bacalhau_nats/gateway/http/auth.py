@@ -43,7 +43,7 @@ def _bytes(value: Any, where: str) -> bytes:
         raise mismatch("[]uint8", value, where)
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is what is said of text beyond ASCII
         raise InvalidSpec("illegal base64 data at input byte 0", field=where) from None
 
 

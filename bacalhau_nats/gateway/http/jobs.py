@@ -8,62 +8,37 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.draft import boolean, decode_job, text, unsigned
-from bacalhau_nats.domain.spec import Requirement
-from bacalhau_nats.errors import InvalidSpec
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.explain import Explanations
 from bacalhau_nats.gateway.http import docs
+from bacalhau_nats.gateway.http.reading import (
+    history_query,
+    job_query,
+    list_query,
+    page_of,
+    selector,
+    versioned_query,
+    versions_of,
+)
 from bacalhau_nats.gateway.http.routing import routes_under
 from bacalhau_nats.gateway.http.versions import before_1_5
-from bacalhau_nats.gateway.http.wire import JSON, Json, Query, answer, body_of, bound, first_value, page
+from bacalhau_nats.gateway.http.wire import ENVELOPE, Json, Query, answer, body_of, page
 from bacalhau_nats.gateway.paging import Page
 from bacalhau_nats.gateway.queries import HistoryQuery, Queries, Versions
 from bacalhau_nats.gateway.submission import Submission
 from bacalhau_nats.gateway.submit import Submissions
 
 PREFIX = "/api/v1/orchestrator/jobs"
-_ENVELOPE = {"Namespace": text, "IdempotencyToken": text}
-_put_job = body_of("PutJobRequest", {"Job": decode_job, "Force": boolean, **_ENVELOPE})
-_diff_job = body_of("DiffJobRequest", {"Job": decode_job, **_ENVELOPE})
-_rerun_job = body_of("RerunJobRequest", {"JobVersion": unsigned, "Reason": text, **_ENVELOPE})
-_stop_job = body_of("StopJobRequest", {"reason": text, **_ENVELOPE})
+_put_job = body_of("PutJobRequest", {"Job": decode_job, "Force": boolean, **ENVELOPE})
+_diff_job = body_of("DiffJobRequest", {"Job": decode_job, **ENVELOPE})
+_rerun_job = body_of("RerunJobRequest", {"JobVersion": unsigned, "Reason": text, **ENVELOPE})
+_stop_job = body_of("StopJobRequest", {"reason": text, **ENVELOPE})
 _LEVELS = frozenset({"", "all", "job", "execution"})
 _CLIENT = (
     ("client.installation.id", "x-bacalhau-installationid"),
     ("client.instance.id", "x-bacalhau-instanceid"),
 )
-
-
-async def query_of(request: Request) -> Query:
-    """Read the query of a GET; a body that comes with it must be JSON, and says nothing."""
-    if request.headers.get("content-length", "0") != "0":
-        raw = await request.body()
-        media = request.headers.get("content-type", "").partition(";")[0].strip()
-        if raw and media != JSON:
-            raise bound("Unsupported Media Type", 415)
-        if raw:
-            first_value(raw)
-    return Query(request)
-
-
-def selector(query: Query) -> tuple[Requirement, ...]:
-    """Read the label selectors of a query, all of which must hold. Raises Refusal (400)."""
-    try:
-        return constraints.parse(",".join(value for value in query.texts("labels") if value))
-    except InvalidSpec as error:
-        raise refusals.bad_request(error.message) from None
-
-
-def page_of(query: Query) -> Page:
-    """Read order, direction and limit."""
-    return Page(query.text("order_by"), query.boolean("reverse"), query.uint32("limit"))
-
-
-def versions_of(query: Query) -> Versions:
-    """Read which versions of a job are meant."""
-    return Versions(query.uint64("job_version"), query.boolean("all_job_versions"))
 
 
 class JobRoutes:
@@ -168,7 +143,7 @@ class JobRoutes:
 
     async def list_jobs(self, request: Request) -> Response:
         """List jobs by namespace and labels, a page at a time."""
-        query = await query_of(request)
+        query = await list_query(request)
         listed = await self._queries.jobs(
             namespace=query.text("namespace"),
             page=page_of(query),
@@ -179,7 +154,7 @@ class JobRoutes:
 
     async def describe(self, request: Request, job_id: str) -> Response:
         """Describe a job, with its history and executions when they are asked for."""
-        query = await query_of(request)
+        query = await job_query(request)
         namespace, version = query.text("namespace"), query.uint64("job_version")
         query.uint32("limit")
         wanted = {word.strip() for word in query.text("include").split(",")}
@@ -197,7 +172,7 @@ class JobRoutes:
 
     async def executions(self, request: Request, job_id: str) -> Response:
         """List the executions of a job's latest, one or all versions."""
-        query = await query_of(request)
+        query = await versioned_query(request)
         found = await self._queries.executions(
             job_id, query.text("namespace"), versions_of(query), page_of(query)
         )
@@ -205,18 +180,18 @@ class JobRoutes:
 
     async def history(self, request: Request, job_id: str) -> Response:
         """Give a page of a job's history, and a token to go on while the job goes on."""
-        query = await query_of(request)
+        query = await history_query(request)
         level, since = query.text("event_type"), query.int64("since")
-        if level not in _LEVELS:
-            raise _not_valid("EventType", "oneof")
-        if since < 0:
-            raise _not_valid("Since", "min")
+        wrong = [_not_valid("Since", "min")] if since < 0 else []
+        wrong += [_not_valid("EventType", "oneof")] if level not in _LEVELS else []
+        if wrong:
+            raise refusals.bad_request("\n".join(wrong))
         wanted = HistoryQuery(
             versions=versions_of(query),
             level=level,
             execution_id=query.text("execution_id"),
             since=since,
-            limit=query.uint32("limit"),
+            limit=page_of(query).limit,
             token=query.text("next_token"),
             old_client=_old(request),
         )
@@ -225,18 +200,20 @@ class JobRoutes:
 
     async def versions(self, request: Request, job_id: str) -> Response:
         """List all versions of a job, oldest first."""
-        query = await query_of(request)
+        query = await list_query(request)
+        page_of(query)
         return answer(request, page(await self._queries.versions(job_id, query.text("namespace"))))
 
     async def explain(self, request: Request, job_id: str) -> Response:
         """Say of each node why it did or did not get a job; this is ours."""
-        query = await query_of(request)
+        query = await versioned_query(request)
         found = await self._explanations.job(job_id, query.text("namespace"), query.uint64("job_version"))
         return answer(request, found)
 
     async def results(self, request: Request, job_id: str) -> Response:
         """List the published results of a job's latest version."""
-        query = await query_of(request)
+        query = await list_query(request)
+        page_of(query)
         base = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
 
         def link(path: str) -> str:
@@ -262,7 +239,5 @@ def _old(request: Request) -> bool:
     return before_1_5(request.headers.get("x-bacalhau-git-version", ""))
 
 
-def _not_valid(field: str, rule: str) -> refusals.Refusal:
-    return refusals.bad_request(
-        f"Key: 'ListJobHistoryRequest.{field}' Error:Field validation for '{field}' failed on the '{rule}' tag"
-    )
+def _not_valid(field: str, rule: str) -> str:
+    return f"Key: 'ListJobHistoryRequest.{field}' Error:Field validation for '{field}' failed on the '{rule}' tag"

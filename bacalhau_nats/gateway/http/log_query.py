@@ -49,6 +49,7 @@ class Asked:
 
 def asked(query: Query, now: int) -> Asked:
     """Read a query; ``now`` is unix nanoseconds. Raises Refusal."""
+    query.boolean("all_job_versions")  # all are candidates anyway, but it must be one
     return Asked(
         namespace=query.text("namespace"),
         execution_id=query.text("execution_id"),

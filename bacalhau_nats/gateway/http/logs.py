@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import codecs
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, suppress
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -88,15 +88,15 @@ class LogRoutes:
             raise error
 
     async def _send(self, websocket: WebSocket, job_id: str, heard: asyncio.Event) -> None:
-        try:
-            async with aclosing(self._frames(websocket, job_id, heard)) as frames:
-                async for frame in frames:
-                    await websocket.send_text(frame)
-        except WebSocketDisconnect:
-            return
-        except BacalhauError as error:
-            await websocket.send_text(_frame({"error": error.message, "value": {"Type": 0, "Line": ""}}))
-        await websocket.close(1000)
+        with suppress(WebSocketDisconnect):  # who has left needs no more, not even an error or a close
+            try:
+                async with aclosing(self._frames(websocket, job_id, heard)) as frames:
+                    async for frame in frames:
+                        await _tell(websocket.send_text(frame))
+            except BacalhauError as error:
+                problem = {"error": error.message, "value": {"Type": 0, "Line": ""}}
+                await _tell(websocket.send_text(_frame(problem)))
+            await _tell(websocket.close(1000))
 
     async def _frames(self, websocket: WebSocket, job_id: str, heard: asyncio.Event) -> AsyncGenerator[str]:
         started = self._gateway.now()
@@ -219,7 +219,15 @@ def _bytes(chunk: LogChunk) -> bytes:
 
 
 def _frame(value: Json) -> str:
-    return encode(value).decode().rstrip("\n")
+    return encode(value).decode()
+
+
+async def _tell(saying: Awaitable[None]) -> None:
+    """Say something to a client. Raises WebSocketDisconnect when it has left, or was left for its bad frames."""
+    try:
+        await saying
+    except RuntimeError as error:  # what uvicorn makes of the second
+        raise WebSocketDisconnect(1002) from error
 
 
 async def _left(websocket: WebSocket, heard: asyncio.Event) -> None:

@@ -51,8 +51,8 @@ async def send_bytes(send: Send, content: bytes, *, media: str, status: int, web
 
 
 def request_id_of(scope: Scope) -> str:
-    """Give the request id that the client sent; empty when it sent none."""
-    return Headers(scope=scope).get(REQUEST_ID, "")
+    """Give the request id that the client sent, as text; empty when it sent none."""
+    return Headers(scope=scope).get(REQUEST_ID, "").encode("latin-1").decode("utf-8", "replace")
 
 
 class Edge:
@@ -67,7 +67,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = "origin" in headers
+        origin = bool(headers.get("origin"))
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             await _preflight(send, headers)
             return
@@ -90,18 +90,18 @@ class Edge:
         except BacalhauError as error:
             if started or scope["type"] != "http":
                 raise
-            problem = problems.of_error(error, given)
+            problem = problems.of_error(error, request_id_of(scope))
             await send_json(send_with_headers, problem, status=problem["Status"])
         except Exception as error:
             # One of the few places that catch everything: a bug in a route must not end the connection.
             if started or scope["type"] != "http":
                 raise
-            await send_json(send_with_headers, problems.internal(error, given), status=500)
+            await send_json(send_with_headers, problems.internal(error, request_id_of(scope)), status=500)
 
 
 async def _preflight(send: Send, headers: Headers) -> None:
     answer: RawHeaders = [(b"vary", b"Origin")]
-    if "origin" in headers:
+    if headers.get("origin"):
         answer = [
             (b"vary", _PREFLIGHT_VARY),
             (b"access-control-allow-origin", b"*"),
@@ -165,17 +165,12 @@ class Limits:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID, "")
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._body:
-            problem = problems.body(
-                413, "Request Entity Too Large", "InternalError", API_SERVER, request_id=given
-            )
-            await send_json(send, problem, status=413)
+            await send_json(send, _refusal(scope, 413, "Request Entity Too Large"), status=413)
             return
         if not self._rate.takes(_client_of(scope, headers)):
-            problem = problems.body(429, "rate limit exceeded", "InternalError", API_SERVER, request_id=given)
-            await send_json(send, problem, status=429)
+            await send_json(send, _refusal(scope, 429, "rate limit exceeded"), status=429)
             return
         await self._within_time(scope, self._counted(receive), send)
 
@@ -210,6 +205,10 @@ class Limits:
             if started or not limit.expired():
                 raise
             await send_bytes(send, b"Server Timeout!", media="text/plain; charset=utf-8", status=503)
+
+
+def _refusal(scope: Scope, status: int, message: str) -> Json:
+    return problems.body(status, message, "InternalError", API_SERVER, request_id=request_id_of(scope))
 
 
 def _client_of(scope: Scope, headers: Headers) -> str:

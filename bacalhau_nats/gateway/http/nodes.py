@@ -8,15 +8,15 @@ from starlette.responses import Response
 
 from bacalhau_nats.domain.draft import boolean, text
 from bacalhau_nats.gateway.http import docs
-from bacalhau_nats.gateway.http.jobs import query_of, selector
+from bacalhau_nats.gateway.http.reading import list_query, page_of, selector
 from bacalhau_nats.gateway.http.routing import routes_under
-from bacalhau_nats.gateway.http.wire import Json, answer, body_of
+from bacalhau_nats.gateway.http.wire import ENVELOPE, Json, answer, body_of
 from bacalhau_nats.gateway.nodes import ACTIONS, Nodes
 
 PREFIX = "/api/v1/orchestrator/nodes"
 _put_node = body_of(
     "PutNodeRequest",
-    {"Action": text, "Message": text, "NodeID": text, "Namespace": text, "IgnoreDaemons": boolean},
+    {"Action": text, "Message": text, "NodeID": text, "IgnoreDaemons": boolean, **ENVELOPE},
 )
 
 
@@ -41,20 +41,20 @@ class NodeRoutes:
 
     async def list_nodes(self, request: Request) -> Response:
         """List nodes by labels, approval and connection."""
-        query = await query_of(request)
+        query = await list_query(request)
+        wanted = page_of(query)
         found = await self._nodes.nodes(
             labels=selector(query),
             approval=query.text("filter-approval"),
             status=query.text("filter-status"),
-            order_by=query.text("order_by"),
-            reverse=query.boolean("reverse"),
-            limit=query.uint32("limit"),
+            order_by=wanted.order_by,
+            reverse=wanted.reverse,
+            limit=wanted.limit,
         )
         return answer(request, {"NextToken": "", "Nodes": found})
 
     async def describe(self, request: Request, node_id: str) -> Response:
         """Describe the node whose id is, or starts with, the one given."""
-        await query_of(request)
         return answer(request, {"Node": await self._nodes.node(node_id)})
 
     async def decide(self, request: Request, node_id: str) -> Response:

@@ -6,44 +6,54 @@ import re
 
 MINIMUM = "1.4.0"
 _UNVERSIONED = frozenset({"", "v0.0.0", "v0.0.0-xxxxxxx"})
-_SEMVER = re.compile(
-    r"v?(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?(?:\.(0|[1-9][0-9]*))?"
-    r"(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?"
-)
+_WORDS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_SEMVER = re.compile(rf"v?([0-9]+)(?:\.([0-9]+))?(?:\.([0-9]+))?(?:-({_WORDS}))?(?:\+({_WORDS}))?", re.ASCII)
+_LARGEST = 2**63 - 1
 
-Version = tuple[int, int, int, str]
+Version = tuple[int, int, int, str, str]
 
 
 def parse(text: str) -> Version | None:
-    """Read a version; short forms are filled up with zeros. None when it is none."""
+    """Read a version: its numbers, its pre-release and its metadata. None when it is none.
+
+    Short forms are filled up with zeros; zeros before a number say nothing.
+    """
     match = _SEMVER.fullmatch(text)
     if match is None:
         return None
-    major, minor, patch, release = (match.group(index) for index in range(1, 5))
-    return int(major), int(minor or 0), int(patch or 0), release or ""
+    numbers = [
+        int(one or 0) if len(one or "") <= len(str(_LARGEST)) else _LARGEST + 1 for one in match.groups()[:3]
+    ]
+    if max(numbers) > _LARGEST:
+        return None
+    major, minor, patch = numbers
+    return major, minor, patch, match[4] or "", match[5] or ""
 
 
 def gate(sent: str, server: str) -> tuple[int, dict[str, str]] | None:
     """Refuse a client that is too old, or whose version is none: its status and body, or None to go on."""
     if sent in _UNVERSIONED:
         return None
-    version = parse(sent)
+    version = parse(sent.strip(" \t"))
     if version is None:
         return 400, {"Error": f"Invalid client version {sent}"}
-    if not _older(version, parse(MINIMUM) or (0, 0, 0, "")):
+    if not _older(version):
         return None
-    major, minor, patch, release = version
+    major, minor, patch, release, built = version
     return 403, {
         "Error": "Client version is outdated. Update your client",
         "MinVersion": MINIMUM,
-        "ClientVersion": f"{major}.{minor}.{patch}" + (f"-{release}" if release else ""),
+        "ClientVersion": f"{major}.{minor}.{patch}"
+        + (f"-{release}" if release else "")
+        + (f"+{built}" if built else ""),
         "ServerVersion": server.removeprefix("v"),
     }
 
 
-def _older(one: Version, other: Version) -> bool:
+def _older(one: Version) -> bool:
     # A release candidate comes before its release.
-    return one[:3] < other[:3] or (one[:3] == other[:3] and bool(one[3]) and not other[3])
+    minimum = parse(MINIMUM)
+    return minimum is not None and (one[:3] < minimum[:3] or (one[:3] == minimum[:3] and bool(one[3])))
 
 
 def before_1_5(sent: str) -> bool:

@@ -8,6 +8,7 @@ body or ``null`` is an empty object; query names match in any case and their fir
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from json import JSONDecodeError
 from math import isinf
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from bacalhau_nats.domain.draft import fields
+from bacalhau_nats.domain.draft import fields, text, texts
 from bacalhau_nats.errors import InvalidSpec
 from bacalhau_nats.gateway import refusals
 
@@ -38,6 +39,7 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
 _DEEPEST = 100  # pydantic's reader refuses 200 levels, and a record of a node has the spec some levels down
 _MOST_VALUES = 20_000  # checking each of a few millions would hold up everybody for half a minute
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _UINT32, _UINT64, _INT64 = (0, 2**32 - 1), (0, 2**64 - 1), (-(2**63), 2**63 - 1)
 
 
@@ -71,18 +73,30 @@ def page(items: list[Json], next_token: str = "") -> Json:
 
 
 class Query:
-    """A query string: names in any case, the first value counts, empty means zero."""
+    """A query string: names in any case, the first value counts, empty means zero.
 
-    def __init__(self, request: HTTPConnection) -> None:
-        self._pairs = parse_qsl(
-            request.scope["query_string"].decode("latin-1"), keep_blank_values=True, encoding="utf-8"
-        )
+    A part that cannot be unescaped or has a semicolon is no part at all, as in Go. ``said`` are values of a body,
+    of the right types, that go before those of the query; their names are the query's without ``_`` and ``-``.
+    """
+
+    def __init__(self, request: HTTPConnection, said: Mapping[str, Any] | None = None) -> None:
+        raw = request.scope["query_string"].decode("latin-1")
+        if ";" in raw or _BAD_ESCAPE.search(raw):
+            raw = "&".join(one for one in raw.split("&") if ";" not in one and not _BAD_ESCAPE.search(one))
+        self._pairs = parse_qsl(raw, keep_blank_values=True, encoding="utf-8")
+        self._said = {key.lower(): value for key, value in said.items()} if said else {}
 
     def __contains__(self, name: str) -> bool:
         return any(key.lower() == name for key, _ in self._pairs)
 
+    def _instead(self, name: str) -> Any:
+        return self._said.get(name.replace("_", "").replace("-", "")) if self._said else None
+
     def text(self, name: str) -> str:
         """Read a text."""
+        said = self._instead(name)
+        if said is not None:
+            return str(said)
         return next((value for key, value in self._pairs if key.lower() == name), "")
 
     def texts(self, name: str) -> list[str]:
@@ -91,6 +105,9 @@ class Query:
 
     def boolean(self, name: str) -> bool:
         """Read a boolean in one of Go's spellings. Raises Refusal (400)."""
+        said = self._instead(name)
+        if said is not None:
+            return bool(said)
         value = self.text(name)
         if value not in _TRUE and value not in _FALSE:
             raise _unreadable("Bool", value, "invalid syntax")
@@ -98,15 +115,19 @@ class Query:
 
     def uint32(self, name: str) -> int:
         """Read a limit. Raises Refusal (400)."""
-        return _integer(self.text(name), "Uint", _UINT32)
+        return self._number(name, "Uint", _UINT32)
 
     def uint64(self, name: str) -> int:
         """Read a version. Raises Refusal (400)."""
-        return _integer(self.text(name), "Uint", _UINT64)
+        return self._number(name, "Uint", _UINT64)
 
     def int64(self, name: str) -> int:
         """Read a number that may be negative. Raises Refusal (400)."""
-        return _integer(self.text(name), "Int", _INT64)
+        return self._number(name, "Int", _INT64)
+
+    def _number(self, name: str, kind: str, bounds: tuple[int, int]) -> int:
+        said = self._instead(name)
+        return int(said) if said is not None else _integer(self.text(name), kind, bounds)
 
 
 def _integer(text: str, kind: str, bounds: tuple[int, int]) -> int:
@@ -131,6 +152,14 @@ def bound(why: str, status: int = 400) -> refusals.Refusal:
 
 
 # --- in: the body ---------------------------------------------------------------------------------------
+
+
+ENVELOPE: dict[str, Callable[[Any, str], Any]] = {
+    "Namespace": text,
+    "IdempotencyToken": text,
+    "Credential": fields("apimodels.HTTPCredential", {"Scheme": text, "Value": text, "Params": texts}),
+}
+"""What the body of every write may have beside its own fields; credentials in it are not looked at."""
 
 
 def body_of(name: str, table: Mapping[str, Callable[[Any, str], Any]]) -> Callable[[Request], Any]:

@@ -36,7 +36,7 @@ _tasks = st.builds(
     publisher=_configs,
     env=_texts,
     input_sources=st.lists(
-        st.builds(InputSource, source=_configs, alias=_text, target=_text), max_size=2
+        st.builds(InputSource, source=_configs, alias=_text.map(str.strip), target=_text), max_size=2
     ).map(tuple),
     result_paths=st.lists(st.builds(ResultPath, name=_text, path=_text), max_size=2).map(tuple),
     resources=st.builds(ResourcesConfig, cpu=_text, gpu=_text),

@@ -98,7 +98,6 @@ def test_selectors_hold_as_in_kubernetes(text, labels, holds):
         ("t=-x-", 'unable to parse requirement: values[0][t]: Invalid value: "-x-": a valid label must be'),
         ("n>abc", "unable to parse requirement: values[0]: Invalid value: \"abc\": for 'Gt', 'Lt' operators"),
         ("a,", "found '', expected: identifier after ','"),
-        ("a in ()", "unable to parse requirement: values: Invalid value: []"),
         ("a in (x", "unable to parse requirement: found '', expected"),
         ("a" * 64, "unable to parse requirement: <nil>: Invalid value"),
         ("A.b/c", "unable to parse requirement: <nil>: Invalid value"),
@@ -108,6 +107,13 @@ def test_a_bad_selector_says_what_was_found_and_what_was_expected(text, message)
     with pytest.raises(InvalidSpec) as caught:
         parse(text)
     assert caught.value.message.startswith(message)
+
+
+def test_an_empty_list_of_values_means_the_empty_value():
+    (found,) = parse("a in ()")
+    assert found.values == ("",)
+    assert match([found], {"a": ""})
+    assert not match([found], {"b": ""})
 
 
 def test_a_constraint_without_operator_means_equals():

@@ -44,7 +44,9 @@ def test_cpu_is_read_in_thousandths(text, milli):
     assert parse_cpu(text) == milli
 
 
-@pytest.mark.parametrize("text", ["lots", "-1", "1mm", "m", "inf", "nan", "1_0", "0x10", "1e999", "²", "٣"])
+@pytest.mark.parametrize(
+    "text", ["lots", "-1", "0.5m", "1.0m", "1mm", "m", "inf", "nan", "1_0", "0x10", "1e999", "²", "٣"]
+)
 def test_what_is_no_cpu_is_refused(text):
     with pytest.raises(InvalidSpec, match="invalid CPU value: "):
         parse_cpu(text)

@@ -114,10 +114,20 @@ def test_rules_of_tasks(task, message):
     assert message_of(faults) == f"task main validation failed: {message}"
 
 
-@pytest.mark.parametrize("name", ["a-b", "1a", "a" * 238])
-def test_port_names_are_names_of_variables(name):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a-b", "port name must be a valid environment"),
+        ("1a", "port name must be a valid environment"),
+        ("a" * 238, "port name too long (max 237 characters)"),
+        ("a" * 237, ""),
+    ],
+)
+def test_port_names_are_names_of_variables(name, message):
     task = {"Network": {"Type": "Host", "Ports": [{"Name": name}]}}
-    assert "port name must be a valid environment" in message_of(submission_faults(a_draft(task=task)))
+    found = message_of(submission_faults(a_draft(task=task)))
+    assert message in found
+    assert bool(found) == bool(message)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,43 @@ def test_domains_are_checked_loosely(domain):
     assert submission_faults(a_draft(task={"Network": {"Type": "HTTP", "Domains": [domain]}})) == []
 
 
+@pytest.mark.parametrize(
+    "domain",
+    ["localhost", "a.b", "A.com", "x_y.com", "a-.com", "a..b", "*", "[::1]", "fe80::1%eth0", "é.com", ""],
+)
+def test_a_domain_has_a_name_before_its_top_level_of_letters(domain):
+    for kind, first in (("HTTP", ""), ("Host", "domains can only be set for HTTP network mode\n")):
+        task = {"Network": {"Type": kind, "Domains": [domain]}}
+        found = message_of(submission_faults(a_draft(task=task)))
+        assert found == f'task main validation failed: invalid network: {first}invalid domain "{domain}"'
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("ß", False),
+        ("A٣", False),
+        ("字", False),
+        ("ﬁ", False),
+        ("A²", True),
+        ("A½", True),
+        ("Ⅷ", True),
+        ("á", True),
+    ],
+)
+def test_names_of_variables_are_upper_case_letters_and_digits_of_any_script(name, wrong):
+    assert bool(submission_faults(a_draft(task={"Env": {name: "x"}}))) == wrong
+
+
+def test_a_network_type_and_an_alias_are_read_without_blanks():
+    inputs = [
+        {"Source": ENGINE, "Alias": alias, "Target": target} for alias, target in ((" x ", "/a"), ("x", "/b"))
+    ]
+    draft = decode_job(a_draft(task={"Network": {"Type": " host "}, "InputSources": inputs}))
+    assert draft["Tasks"][0]["Network"]["Type"] == "Host"
+    assert "alias 'x' already exists" in message_of(submission_faults(draft))
+
+
 def test_all_faults_are_collected_each_with_its_place():
     faults = submission_faults(
         decode_job(a_draft(Count=-1, Tasks=[{"Name": "main", "Engine": ENGINE}, {"Env": {"a": "b"}}]))
@@ -144,8 +191,8 @@ def test_all_faults_are_collected_each_with_its_place():
     assert [fault.path for fault in faults] == [
         "Job.Count",
         "Job.Tasks[1].Name",
-        "Job.Tasks[1].Engine",
         "Job.Tasks[1].Env.a",
+        "Job.Tasks[1].Engine",
     ]
 
 
@@ -199,3 +246,27 @@ def test_rules_of_a_completed_job(changes, message):
 )
 def test_durations_are_written_as_go_writes_them(seconds, shown):
     assert show_duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            {"CPU": "x", "Memory": "y", "Disk": "z"},
+            "CPU value: x|invalid memory value: y|invalid disk value: z",
+        ),
+        ({"CPU": "x", "Memory": "y", "Disk": "z", "GPU": "w"}, "GPU value: w"),
+        ({"Memory": "1 mb MB", "Disk": "1gb"}, "memory value: 1mbmb"),
+    ],
+)
+def test_all_amounts_that_do_not_parse_are_named_unless_it_is_the_gpus(wanted, message):
+    found = message_of(submission_faults(a_draft(task={"Resources": wanted})))
+    assert found == "task main validation failed: invalid resources: invalid " + message.replace("|", "\n")
+
+
+def test_a_task_is_checked_in_the_order_of_the_public_server():
+    task = {"Name": "a\0", "Env": {"a": "b"}, "Engine": {"Type": ""}, "Resources": {"CPU": "x"}}
+    lines = message_of(submission_faults(a_draft(task=task))).splitlines()
+    assert ["null" in lines[0], "uppercase" in lines[1], "engine" in lines[2], "CPU" in lines[3]] == [
+        True
+    ] * 4

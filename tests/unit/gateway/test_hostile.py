@@ -117,3 +117,12 @@ async def test_a_login_of_open_brackets_is_an_unreadable_login() -> None:
     async with asyncio.timeout(5):
         answer = await world.http.post("/api/v1/auth/clientkey", json={"Name": "x", "MethodData": data})
     assert "invalid authentication data" in answer.json()["Message"]
+
+
+@pytest.mark.parametrize("data", ["é", "\ud800", "%%%", "A", "\0"])
+async def test_a_login_that_is_no_base64_is_a_bad_request(data: str) -> None:
+    world = GatewayWorld()
+    content = json.dumps({"MethodData": data})
+    headers = {"content-type": "application/json"}
+    answer = await world.http.post("/api/v1/auth/clientkey", content=content, headers=headers)
+    assert (answer.status_code, "illegal base64" in answer.json()["Message"]) == (400, True)
