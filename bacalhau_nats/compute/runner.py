@@ -147,9 +147,14 @@ class WorkRunner:
         if executor is None:
             raise WorkFailed(f"engine {task.engine.kind} is not available on this node any more")
         async with self._place(desired, task) as (folder, tee, outputs):
-            budget = parse(task.resources).disk
             async with prepare_inputs(
-                task, self.plugins.storages, folder.inputs, tee, budget=budget
+                task,
+                self.plugins.storages,
+                folder.inputs,
+                tee,
+                budget=parse(task.resources).disk,
+                partition=desired.partition,
+                count=job.count,
             ) as inputs:
                 host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}
                 work = self._work(desired, job, folder, inputs, outputs, host_ports=host_ports)

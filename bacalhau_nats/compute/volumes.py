@@ -16,7 +16,7 @@ from bacalhau_nats.compute.folders import remove_tree
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import InputSource, Task
-from bacalhau_nats.ports import LogSink, Storage, Volume, WorkFailed
+from bacalhau_nats.ports import Divisible, LogSink, Share, Storage, Volume, WorkFailed
 
 _LOOK_EVERY = 0.5
 """Seconds between looks at how much disk the inputs have taken; what a fast disk writes in that time is the
@@ -25,12 +25,20 @@ amount by which a budget may be passed."""
 
 @asynccontextmanager
 async def prepare_inputs(
-    task: Task, storages: Mapping[str, Storage], folder: Path, logs: LogSink, *, budget: int = 0
+    task: Task,
+    storages: Mapping[str, Storage],
+    folder: Path,
+    logs: LogSink,
+    *,
+    budget: int = 0,
+    partition: int = 0,
+    count: int = 1,
 ) -> AsyncIterator[tuple[Volume, ...]]:
     """Fetch the inputs of ``task`` and give their volumes, in the order of ``task.input_sources``.
 
     ``folder`` is removed at the end, if any input made it. ``storages`` is by lower-case type. ``budget`` is how
-    many bytes the inputs may take on disk, 0 for any. Raises WorkFailed: of a storage, for two inputs with
+    many bytes the inputs may take on disk, 0 for any. Inputs that can be divided give ``partition`` of ``count`` its
+    part. Raises WorkFailed: of a storage, for two inputs with
     one target, a type this node does not have, or a budget passed (reason DISK).
     """
     if not task.input_sources:
@@ -38,7 +46,9 @@ async def prepare_inputs(
         return
     _must_be_unique(source.target for source in task.input_sources)
     try:
-        volumes = await _fetch_all(task.input_sources, storages, folder, logs, budget)
+        volumes = await _fetch_all(
+            task.input_sources, storages, folder, logs, Share(partition, count, budget)
+        )
         _must_be_unique(volume.target for volume in volumes)
         yield volumes
     finally:
@@ -51,14 +61,15 @@ async def _fetch_all(
     storages: Mapping[str, Storage],
     folder: Path,
     logs: LogSink,
-    budget: int,
+    share: Share,
 ) -> tuple[Volume, ...]:
+    budget = share.budget
     try:
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_watch(folder, budget), name="input-budget") if budget else None
             fetching = [
                 group.create_task(
-                    _fetch(source, storages, folder / str(index), logs), name=f"input-{source.target}"
+                    _fetch(source, storages, folder / str(index), logs, share), name=f"input-{source.target}"
                 )
                 for index, source in enumerate(sources)
             ]
@@ -72,7 +83,9 @@ async def _fetch_all(
     return tuple(task.result() for task in fetching)
 
 
-async def _fetch(source: InputSource, storages: Mapping[str, Storage], into: Path, logs: LogSink) -> Volume:
+async def _fetch(
+    source: InputSource, storages: Mapping[str, Storage], into: Path, logs: LogSink, share: Share
+) -> Volume:
     storage = storages.get(source.source.kind)
     if storage is None:
         known = ", ".join(sorted(storages)) or "none"
@@ -80,6 +93,8 @@ async def _fetch(source: InputSource, storages: Mapping[str, Storage], into: Pat
             f"input {source.target} is of type {source.source.type!r}, which this node does not have ({known})",
             reason=Reason.INPUT,
         )
+    if isinstance(storage, Divisible):
+        storage = storage.share(share)
     return await storage.fetch(source.source, source.target, into, logs)
 
 

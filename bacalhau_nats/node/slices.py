@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bacalhau_nats import plugins
+from bacalhau_nats.clients.s3 import Place
+from bacalhau_nats.clients.s3_signing import DEFAULT_EXPIRATION, ManagedBucket, SigningSettings
 from bacalhau_nats.compute.bidder import Rule
 from bacalhau_nats.compute.environment import refuses_env
 from bacalhau_nats.domain.intake import JobDefaults, TypeDefaults
@@ -101,6 +103,13 @@ def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, An
                 "ReadTimeout": inputs.read_timeout,
                 "MaxRetryCount": inputs.max_retry_count,
             }
+        case plugins.STORAGE, "s3":
+            inputs = settings.input_sources
+            return inputs.types.of(name) | {
+                "ReadTimeout": inputs.read_timeout,
+                "MaxRetryCount": inputs.max_retry_count,
+                "DeniedNetworks": inputs.types.url.denied_networks,
+            }
         case plugins.STORAGE, "local" | "localdirectory":
             return {"AllowListedLocalPaths": settings.compute.allow_listed_local_paths}
         case plugins.STORAGE, _:
@@ -110,8 +119,25 @@ def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, An
             if settings.source("Publishers.Types.Local.Port") == "default":
                 section.pop("Port", None)  # not asked for: any free one will do when it is taken
             return section
+        case plugins.PUBLISHERS, "s3" | "s3managed":
+            return {"DeniedNetworks": settings.input_sources.types.url.denied_networks}
         case _:
             return settings.publishers.types.of(name)
+
+
+def signing(settings: Settings) -> SigningSettings:
+    """What an orchestrator signs for others, and with which bucket of its own."""
+    shared, managed = settings.publishers.types.s3, settings.publishers.types.s3_managed
+    return SigningSettings(
+        shared=not shared.pre_signed_url_disabled,
+        expiration=shared.pre_signed_url_expiration,
+        managed=ManagedBucket(
+            bucket=managed.bucket,
+            prefix=managed.key_,
+            place=Place(managed.endpoint, managed.region),
+            expiration=managed.pre_signed_url_expiration or DEFAULT_EXPIRATION,
+        ),
+    )
 
 
 def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[Rule, ...]:

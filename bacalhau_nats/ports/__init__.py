@@ -5,7 +5,9 @@ A plugin author imports this package and nothing else.
 
 from bacalhau_nats.ports.logs import LogEntry, LogStart
 from bacalhau_nats.ports.plugins import (
+    WHOLE,
     Blobs,
+    Divisible,
     Executor,
     Failure,
     Health,
@@ -13,8 +15,10 @@ from bacalhau_nats.ports.plugins import (
     Outcome,
     PluginContext,
     Publisher,
+    Share,
     Storage,
     Stream,
+    UploadURL,
     Volume,
     Work,
     WorkFailed,
@@ -22,9 +26,11 @@ from bacalhau_nats.ports.plugins import (
 from bacalhau_nats.ports.roles import Clock, ComputeBus, Records, RequesterBus, Sight
 
 __all__ = [
+    "WHOLE",
     "Blobs",
     "Clock",
     "ComputeBus",
+    "Divisible",
     "Executor",
     "Failure",
     "Health",
@@ -36,9 +42,11 @@ __all__ = [
     "Publisher",
     "Records",
     "RequesterBus",
+    "Share",
     "Sight",
     "Storage",
     "Stream",
+    "UploadURL",
     "Volume",
     "Work",
     "WorkFailed",

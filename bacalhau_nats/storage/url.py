@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field, field_validator
 
+from bacalhau_nats.clients.denied import DeniedNetworks
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.ports import Health, LogSink, PluginContext, Volume, WorkFailed
-from bacalhau_nats.storage.denied import DeniedNetworks
 from bacalhau_nats.storage.download import Downloader, Limits, TryAgain, checked_url, shown
 
 _HEALTHY = Health(ok=True)

@@ -68,6 +68,33 @@ async def test_local(name, tmp_path):
     )
 
 
+@pytest.mark.xdist_group("s3")
+async def test_s3(s3, tmp_path, monkeypatch):
+    for name, value in s3.reader.env.items():
+        monkeypatch.setenv(name, value)
+    files = {"a": b"1", "sub/b": b"22", "sub/empty": b""}
+    bucket = s3.bucket("conformance-in", {f"data/{name}": content for name, content in files.items()})
+
+    def of(key, **more):
+        return spec(Bucket=bucket, Key=key, Endpoint=s3.endpoint, **more)
+
+    await check_storage(
+        find(STORAGE, "s3"),
+        PluginContext("test", NodeID("n"), tmp_path),
+        [
+            StorageCase(of("data/"), files),
+            StorageCase(of("data/a"), {"a": b"1"}),
+            StorageCase(of("data/su*"), {"sub/b": b"22", "sub/empty": b""}),
+            StorageCase(of("", Filter=r"/b$"), {"data/sub/b": b"22"}),
+        ],
+        [
+            *(spec(), of("data/missing"), of("data/", VersionID="1"), of("data/", Filter="(")),
+            spec(Bucket="no-such-bucket", Endpoint=s3.endpoint),
+            spec(Bucket="b", Endpoint="http://169.254.169.254"),
+        ],
+    )
+
+
 class _Careless:
     """Gives everybody the same file, in the folder of whoever came first."""
 

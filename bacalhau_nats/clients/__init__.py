@@ -1,0 +1,1 @@
+"""Clients of services out of this project that several rooms speak to."""
