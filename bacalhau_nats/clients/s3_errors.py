@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError  # what the client library raises
 
 _TEMPORARY = frozenset(
     {
@@ -70,7 +71,7 @@ def shown(bucket: str, key: str = "", endpoint: str = "") -> str:
 
 
 def explain(error: Exception, where: str) -> S3Failed:
-    """Turn what the client library raises for ``where`` into words. Errors that are ours pass unchanged."""
+    """Turn what the client library raises for ``where`` into words; what is not about the service is raised again."""
     from minio.error import InvalidResponseError, MinioException, S3Error, ServerError  # noqa: PLC0415 - loaded already
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the same
 
@@ -87,7 +88,9 @@ def explain(error: Exception, where: str) -> S3Failed:
             return of_status(where, error._code)  # noqa: SLF001 - it has no name outside
         case MinioException() | ValueError() | AddressDenied():
             return S3Failed(f"{where}: {_short(str(error))}")
-        case HTTPError() | OSError():
+        case ParseError():
+            return S3Failed(f"{where}: the answer is not what an S3 service says", hint="check Endpoint")
+        case HTTPError() | ConnectionError() | TimeoutError():
             return S3Failed(f"{where}: {_transport(error)}", again=True)
         case _:
             raise error
@@ -130,12 +133,12 @@ def _transport(error: Exception) -> str:
     match error:
         case MaxRetryError(reason=Exception() as reason):
             return _transport(reason)
-        case ConnectTimeoutError():
-            return "it did not accept a connection in time"
-        case ReadTimeoutError() | TimeoutError():
-            return "it did not answer in time"
         case NewConnectionError():
             return f"cannot connect: {_short(str(error).rpartition(': ')[2])}"
+        case ReadTimeoutError() | TimeoutError():
+            return "it did not answer in time"
+        case ConnectTimeoutError():
+            return "it did not accept a connection in time"
         case IncompleteRead():
             return "the connection ended in the middle of the content"
         case ProtocolError(args=(_, Exception() as cause)):

@@ -21,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from bacalhau_nats.clients.denied import DeniedNetworks
+from bacalhau_nats.clients.parameters import read_parameters
 from bacalhau_nats.clients.patience import Patience
 from bacalhau_nats.clients.s3 import Place, S3Clients, S3Session
 from bacalhau_nats.clients.s3_errors import S3Failed
@@ -67,12 +68,7 @@ class S3Target(Model):
     @classmethod
     def read(cls, spec: SpecConfig) -> S3Target:
         """Read parameters, their keys in any case. Raises ValueError saying what is wrong with them."""
-        given = {name: spec.param(info.alias or name) for name, info in cls.model_fields.items()}
-        try:
-            found = cls.model_validate({name: value for name, value in given.items() if value is not None})
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"publisher s3: {first['loc'][0]}: {first['msg']}") from None
+        found = read_parameters(cls, spec, "publisher s3")
         for name, value in (("Bucket", found.bucket), ("Key", found.key)):
             if not value.strip():
                 raise ValueError(f"publisher s3: {name} must not be empty")

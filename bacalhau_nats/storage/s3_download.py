@@ -69,18 +69,29 @@ class Download:
             with self._path.open("r+b" if self.done else "wb", buffering=0) as out:
                 out.seek(self.done)
                 while chunk := response.read(_CHUNK, decode_content=False):
+                    self._count(len(chunk))
                     out.write(chunk)
-                    self.done += len(chunk)
         except BaseException:
             response.close()
             raise
         finally:
             response.release_conn()
         if self.done != one.size:
-            raise S3Failed(
-                f"{shown(self._bucket, one.key)}: {self.done} bytes came, not the {one.size} that were listed",
-                again=True,
-            )
+            raise self._wrong(f"{self.done} bytes, not")
+
+    def _count(self, size: int) -> None:
+        self.done += size
+        if self.done > self._object.size:
+            raise self._wrong("more than")
+
+    def _wrong(self, amount: str) -> S3Failed:
+        """Say that it has another size than it was listed with: it was changed, and is read from the start."""
+        self.done = 0
+        one = self._object
+        return S3Failed(
+            f"{shown(self._bucket, one.key)}: there came {amount} the {one.size} bytes that were listed",
+            again=True,
+        )
 
 
 def verify(client: Minio, wanted: S3Source, path: Path) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.storage.go_layout import GoLayout
@@ -40,7 +40,7 @@ class Partitioning(Model):
     pattern: str = ""
     start_index: int = 0
     end_index: int = 0
-    date_format: str = Field("")
+    date_format: str = ""
 
     def fault(self) -> str:
         """Say what is wrong with it; empty when nothing is."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 
+from bacalhau_nats.clients.parameters import read_parameters
 from bacalhau_nats.clients.s3 import Place
 from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import SpecConfig
@@ -48,14 +49,7 @@ class S3Source(Model):
     @classmethod
     def read(cls, source: SpecConfig) -> S3Source:
         """Read parameters, their keys in any case. Raises ValueError saying what is wrong with them."""
-        given: dict[str, Any] = _named(cls, source)
-        given["partition"] = _named(Partitioning, SpecConfig(params=_table(given.get("partition"))))
-        try:
-            found = cls.model_validate(given)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"S3 input: {where}: {first['msg']}") from None
+        found = read_parameters(cls, source, "S3 input")
         if why := found.fault():
             raise ValueError(f"S3 input s3://{found.bucket}/{found.key}: {why}")
         return found
@@ -126,15 +120,3 @@ def _relative(key: str, above: str) -> PurePosixPath:
             f"object {key[:80]!r}… has a part of more than {_LONGEST_NAME} bytes, too long for a file"
         )
     return PurePosixPath(*parts)
-
-
-def _named(model: type[Model], source: SpecConfig) -> dict[str, Any]:
-    """Pick the parameters that ``model`` knows, by their names in any case."""
-    found = {name: source.param(info.alias or name) for name, info in model.model_fields.items()}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise ValueError("S3 input: Partition must be a table, such as {Type: object}")
-    return value or {}
