@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -63,13 +64,15 @@ class S3Server:
 
     def bucket(self, name: str, objects: Mapping[str, bytes] | None = None) -> str:
         """Make a bucket with objects; give its name."""
-        import io  # noqa: PLC0415 - used here only
-
-        client = self.client()
-        client.make_bucket(name)
+        self.client().make_bucket(name)
         for key, content in (objects or {}).items():
-            client.put_object(name, key, io.BytesIO(content), len(content))
+            self.put(name, key, content)
         return name
+
+    def put(self, bucket: str, key: str, content: bytes) -> str:
+        """Store an object; give its version, empty where the bucket keeps none."""
+        stored = self.client().put_object(bucket, key, io.BytesIO(content), len(content))
+        return stored.version_id or ""
 
     def read(self, bucket: str, key: str) -> bytes:
         """Read an object whole."""
