@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from bacalhau_nats.clients.denied import DeniedNetworks
-from bacalhau_nats.clients.s3_credentials import find_credentials, why_none
+from bacalhau_nats.clients.s3_credentials import NONE_FOUND, find_credentials, may_have_credentials, why_none
 from bacalhau_nats.clients.s3_errors import S3Failed, explain, of_answer, shown
+from bacalhau_nats.clients.s3_library import load
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -137,6 +138,7 @@ class S3Clients:
     async def put(self, url: str, path: Path) -> None:
         """Put a file to a URL that somebody signed: no credentials are needed. Raises S3Failed."""
         where = url.partition("?")[0]  # the rest is as good as a key
+        await asyncio.to_thread(load)
         pool = self._pool(1, 0, secure=url.startswith("https:"))
 
         def work() -> None:
@@ -155,7 +157,8 @@ class S3Clients:
             pool.clear()
 
     def _open(self, place: Place, size: int, retries: int) -> tuple[Minio, Pool]:
-        from minio import Minio  # noqa: PLC0415 - slow to load, and most nodes have no S3
+        load()
+        from minio import Minio  # noqa: PLC0415 - loaded just now
 
         why = self._why_none()
         if why and not self._anonymous:
@@ -173,7 +176,7 @@ class S3Clients:
         return client, pool
 
     def _pool(self, size: int, retries: int, *, secure: bool) -> Pool:
-        from bacalhau_nats.clients.s3_pool import Pool  # noqa: PLC0415 - slow to load, and most nodes have no S3
+        from bacalhau_nats.clients.s3_pool import Pool  # noqa: PLC0415 - loaded already
 
         if secure and self._tls is None:
             self._tls = ssl.create_default_context(cafile=self._env.get("AWS_CA_BUNDLE") or None)
@@ -189,6 +192,9 @@ class S3Clients:
 
     def _why_none(self) -> str:
         if self._provider is None:
+            if not may_have_credentials(self._env):
+                return NONE_FOUND
+            load()
             self._provider = find_credentials(self._env)
         return why_none(self._provider)
 

@@ -25,26 +25,29 @@ _VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
 _PATIENCE = 2.0
 
 
-def find_credentials(env: Mapping[str, str], vendor: Path = _VENDOR) -> Provider:
-    """Give the chain of providers for ``env``, the environment of a process; nothing is asked yet.
+def may_have_credentials(env: Mapping[str, str], vendor: Path = _VENDOR) -> bool:
+    """Say whether it is worth to look for credentials at all, without loading the library for it. Blocking.
 
-    ``vendor`` is the file in which the firmware names who made this machine.
+    ``env`` is the environment of the process, ``vendor`` the file in which the firmware names who made this machine.
     """
-    from minio.credentials.providers import (  # noqa: PLC0415 - slow to load, and most nodes have no S3
+    return bool(_keys(env)) or _shared_file(env).exists() or _may_have_role(env, vendor)
+
+
+def find_credentials(env: Mapping[str, str], vendor: Path = _VENDOR) -> Provider:
+    """Give the chain of providers; nothing is asked yet. The library must be loaded. Blocking."""
+    from minio.credentials.providers import (  # noqa: PLC0415 - loaded already
         AWSConfigProvider,
         ChainedProvider,
         IamAwsProvider,
         StaticProvider,
     )
-    from urllib3 import PoolManager, Timeout  # noqa: PLC0415 - the same
+    from urllib3 import PoolManager, Timeout  # noqa: PLC0415 - loaded already
 
     chain: list[Provider] = []
-    access, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
-    if access and secret:
-        chain.append(StaticProvider(access, secret, env.get("AWS_SESSION_TOKEN") or None))
-    file = env.get("AWS_SHARED_CREDENTIALS_FILE") or f"{env.get('HOME') or Path.home()}/.aws/credentials"
-    chain.append(AWSConfigProvider(file, env.get("AWS_PROFILE") or "default"))
-    if any(env.get(name) for name in _ROLE) or (_on_ec2(vendor) and not _metadata_disabled(env)):
+    if keys := _keys(env):
+        chain.append(StaticProvider(*keys, env.get("AWS_SESSION_TOKEN") or None))
+    chain.append(AWSConfigProvider(str(_shared_file(env)), env.get("AWS_PROFILE") or "default"))
+    if _may_have_role(env, vendor):
         chain.append(IamAwsProvider(http_client=PoolManager(timeout=Timeout(_PATIENCE), retries=False)))
     return ChainedProvider(chain)
 
@@ -60,12 +63,25 @@ def why_none(provider: Provider) -> str:
     return ""
 
 
+def _keys(env: Mapping[str, str]) -> tuple[str, str] | None:
+    access, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
+    return (access, secret) if access and secret else None
+
+
+def _shared_file(env: Mapping[str, str]) -> Path:
+    named = env.get("AWS_SHARED_CREDENTIALS_FILE")
+    return Path(named) if named else Path(env.get("HOME") or Path.home(), ".aws", "credentials")
+
+
+def _may_have_role(env: Mapping[str, str], vendor: Path) -> bool:
+    if any(env.get(name) for name in _ROLE):
+        return True
+    disabled = env.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+    return not disabled and _on_ec2(vendor)
+
+
 def _on_ec2(vendor: Path) -> bool:
     try:
         return "Amazon EC2" in vendor.read_text()
     except OSError:
         return False
-
-
-def _metadata_disabled(env: Mapping[str, str]) -> bool:
-    return env.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"

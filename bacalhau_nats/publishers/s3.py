@@ -35,6 +35,7 @@ from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.ports import Health, PluginContext, Work, WorkFailed
 from bacalhau_nats.publishers.archive import pack
+from bacalhau_nats.publishers.s3_leftovers import Note, noted, read_notes, take_back
 from bacalhau_nats.publishers.s3_upload import Uploaded, files_below, upload
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class _Begun:
     def place(self) -> Place:
         return Place(self.target.endpoint, self.target.region)
 
+    @property
+    def note(self) -> Note:
+        target = self.target
+        return Note(bucket=target.bucket, key=self.key, endpoint=target.endpoint, region=target.region)
+
 
 class S3Publisher:
     """Puts results into buckets; ``drafts`` is where archives lie until they are there."""
@@ -122,6 +128,8 @@ class S3Publisher:
         self._drafts = drafts
         self._now = now
         self._patience = Patience(TRIES, wait)
+        self.settled = asyncio.Event()
+        """Set once the uploads of an earlier process are taken back; until then none is begun."""
 
     async def check(self) -> Health:
         """Say whether there are credentials: nobody lets strangers write."""
@@ -139,6 +147,7 @@ class S3Publisher:
         try:
             if not target.plain:
                 await pack(results, begun.draft)
+            await self.settled.wait()
             stored = await self._patience.until_done(lambda: self._store(begun), say_nothing)
         except OSError as error:
             raise WorkFailed(
@@ -159,7 +168,8 @@ class S3Publisher:
         async with self._clients.session(begun.place, retries=_RETRIES) as session:
             bucket, key = begun.target.bucket, begun.key
             if not begun.target.plain:
-                return await session.run(bucket, key, partial(_put, session, bucket, key, begun.draft))
+                with noted(self._drafts, begun.draft.name, begun.note):
+                    return await session.run(bucket, key, partial(_put, session, bucket, key, begun.draft))
             await self._store_files(session, begun)
             return Uploaded()
 
@@ -205,23 +215,27 @@ async def say_nothing(_: str) -> None:
 
 @asynccontextmanager
 async def open_s3(context: PluginContext) -> AsyncIterator[S3Publisher]:
-    """Open the publisher with `PublisherSettings`. What an earlier process left half-packed is removed."""
+    """Open the publisher with `PublisherSettings`. What an earlier process left half-done is taken back."""
     settings = context.read(PublisherSettings)
     drafts = context.data_dir / "publishing-s3"
-    await asyncio.to_thread(clear, drafts)
+    notes = await asyncio.to_thread(read_notes, drafts)
     clients = S3Clients(
         os.environ,  # noqa: TID251 - where every AWS client finds its credentials
         DeniedNetworks(settings.denied_networks),
         read_timeout=settings.read_timeout,
     )
-    try:
-        yield S3Publisher(clients, context.node_id, drafts, lambda: datetime.now(UTC))
-    finally:
-        clients.close()
+    publisher = S3Publisher(clients, context.node_id, drafts, lambda: datetime.now(UTC))
 
+    async def settle() -> None:
+        try:
+            await take_back(clients, notes)
+        finally:
+            publisher.settled.set()
 
-def clear(folder: Path) -> None:
-    """Remove the archives that a process which died has left. Blocking."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink()
+    async with asyncio.TaskGroup() as group:
+        settling = group.create_task(settle(), name="s3 leftovers")
+        try:
+            yield publisher
+        finally:
+            settling.cancel()
+            clients.close()

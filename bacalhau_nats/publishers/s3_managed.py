@@ -23,7 +23,8 @@ from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.errors import BacalhauError, Unavailable
 from bacalhau_nats.ports import Health, PluginContext, UploadURL, Work, WorkFailed
 from bacalhau_nats.publishers.archive import pack
-from bacalhau_nats.publishers.s3 import TRIES, WAIT, PublisherSettings, clear, say_nothing
+from bacalhau_nats.publishers.s3 import TRIES, WAIT, PublisherSettings, say_nothing
+from bacalhau_nats.publishers.s3_leftovers import read_notes
 
 _LOOK_EVERY = 30.0
 _NOBODY = Health(ok=False, why="this node has nobody to ask for upload URLs", configured=False)
@@ -97,7 +98,7 @@ async def open_s3_managed(context: PluginContext) -> AsyncIterator[S3ManagedPubl
     """Open the publisher with `PublisherSettings`. What an earlier process left half-packed is removed."""
     settings = context.read(PublisherSettings)
     drafts = context.data_dir / "publishing-s3managed"
-    await asyncio.to_thread(clear, drafts)
+    await asyncio.to_thread(read_notes, drafts)
     clients = S3Clients({}, DeniedNetworks(settings.denied_networks), read_timeout=settings.read_timeout)
     try:
         yield S3ManagedPublisher(clients, context.upload_url, drafts)

@@ -65,6 +65,7 @@ def put(s3, tmp_path):
     async def publish(bucket, results, *, user=OWNER, key="{executionID}", endpoint="", **params):
         with clients_of(user) as clients:
             publisher = S3Publisher(clients, NodeID("n-1"), tmp_path / "drafts", lambda: NOW, wait=0.01)
+            publisher.settled.set()
             wanted = {"Bucket": bucket, "Key": key, "Endpoint": endpoint or s3.endpoint, **params}
             return (await publisher.publish(a_work("e-1"), results, SpecConfig(params=wanted))).params
 

@@ -3,6 +3,8 @@
 import pytest
 
 from bacalhau_nats import plugins
+from bacalhau_nats.clients.s3 import Place
+from bacalhau_nats.clients.s3_signing import ManagedBucket, SigningSettings
 from bacalhau_nats.domain.spec import (
     InputSource,
     NetworkConfig,
@@ -89,6 +91,36 @@ def test_url_inputs_are_told_of_retries():
         load("InputSources.MaxRetryCount=7", "InputSources.ReadTimeout=9s"), S, "urldownload"
     )
     assert (section["MaxRetryCount"], section["ReadTimeout"]) == (7, 9.0)
+
+
+def test_s3_is_told_of_retries_and_of_networks_that_are_denied():
+    settings = load(
+        "InputSources.MaxRetryCount=7",
+        "InputSources.ReadTimeout=9s",
+        "InputSources.Types.URL.DeniedNetworks=10.0.0.0/8",
+        "InputSources.Types.S3.Anonymous=true",
+    )
+    denied = ("10.0.0.0/8",)
+    assert slices.plugin_section(settings, S, "s3") == {
+        "Anonymous": True, "MaxRetryCount": 7, "ReadTimeout": 9.0, "DeniedNetworks": denied,
+    }  # fmt: skip
+    assert slices.plugin_section(settings, P, "s3") == {"DeniedNetworks": denied}
+    assert slices.plugin_section(settings, P, "s3managed") == {"DeniedNetworks": denied}
+
+
+def test_an_orchestrator_signs_as_it_is_told():
+    assert slices.signing(load()) == SigningSettings()
+    settings = load(
+        "Publishers.Types.S3.PreSignedURLDisabled=true",
+        "Publishers.Types.S3.PreSignedURLExpiration=1m",
+        "Publishers.Types.S3Managed.Bucket=b",
+        "Publishers.Types.S3Managed.Key=k",
+        "Publishers.Types.S3Managed.Region=r",
+        "Publishers.Types.S3Managed.Endpoint=http://e",
+        "Publishers.Types.S3Managed.PreSignedURLExpiration=2h",
+    )
+    bucket = ManagedBucket("b", "k", Place("http://e", "r"), 7200.0)
+    assert slices.signing(settings) == SigningSettings(shared=False, expiration=60.0, managed=bucket)
 
 
 @pytest.mark.parametrize("name", ["local", "localdirectory"])
