@@ -11,7 +11,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from bacalhau_nats import __version__
-from bacalhau_nats.client import logs, watch
+from bacalhau_nats.client import logs, own_keys, watch
 from bacalhau_nats.client.logs import LogLine, LogQuery
 from bacalhau_nats.client.results import Downloaded, Progress, Wanted, fetch, order
 from bacalhau_nats.client.transport import BrokenOff, Transport
@@ -229,9 +229,13 @@ class Api:
         replace: bool = False,
         namespace: str = "",
         on_progress: Callable[[Progress], None] = lambda _: None,
+        environ: Mapping[str, str] | None = None,
     ) -> Downloaded:
-        """Fetch a job's results into the folder ``into``; see `results.fetch`."""
-        items = await self.results(job, namespace=namespace)
+        """Fetch a job's results into the folder ``into``; see `results.fetch`.
+
+        ``environ`` is where AWS credentials are looked for, for results in buckets that the server does not sign.
+        """
+        items = await own_keys.sign(await self.results(job, namespace=namespace), environ or {})
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
         wanted = Wanted(into=into, path=path, raw=raw, replace=replace)
         return await fetch(self._http, order(items, placed), wanted, on_progress)

@@ -9,10 +9,11 @@ folder beside the results first (see `merge`), so that a failure leaves no half 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ _ADDRESS = {"urldownload": "url", "s3presigned": "presignedurl"}
 _ARCHIVES = (".tar.gz", ".tgz")
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
 _TRIES = 3
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
 _STAGE = ".bacalhau-get"
 
 
@@ -49,6 +51,11 @@ class Result:
     url: str
     size: int = 0
     sha256: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The address for people: what follows a question mark may be as good as a key."""
+        return self.url.partition("?")[0]
 
     @property
     def name(self) -> str:
@@ -91,7 +98,7 @@ def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[
         if not url:
             raise UserError(
                 f"results of type {kind!r} cannot be downloaded by this command",
-                hint=f"they are at {params}" if params else "read them with 'bacalhau job logs'",
+                hint=_where_else(kind, params),
             )
         match = _EXECUTION.search(str(params.get("executionid") or url))
         owner = match.group() if match else ""
@@ -99,7 +106,7 @@ def order(items: Sequence[SpecConfig], executions: Iterable[Execution]) -> list[
             owner=short(owner) or f"result-{index + 1}",
             url=url,
             size=_whole(params.get("size")),
-            sha256=str(params.get("sha256") or params.get("checksumsha256") or "").lower(),
+            sha256=_digest(str(params.get("sha256") or _of_source(params, "ChecksumSHA256"))),
         )
         found.append((partition.get(owner, 0), index, result))
     return [result for _, _, result in sorted(found, key=lambda entry: entry[:2])]
@@ -177,7 +184,7 @@ async def _fill(http: Transport, result: Result, part: Path, on_progress: Callab
     async with http.stream(urljoin(f"{http.base_url}/", result.url), headers) as response:
         if response.status_code == _NOT_SATISFIABLE:
             _tag(part).unlink()
-            raise BrokenOff(f"{result.url} cannot be continued")
+            raise BrokenOff(f"{result.shown} cannot be continued")
         if not response.is_success:
             raise error_of(response.status_code, await response.aread())
         if response.status_code != _PARTIAL:
@@ -218,8 +225,36 @@ def _verify(part: Path, result: Result) -> None:
         part.unlink()
         _tag(part).unlink(missing_ok=True)
         raise BacalhauError(
-            f"what {result.url} gave is damaged: {wrong}", hint="it was thrown away; run the command again"
+            f"what {result.shown} gave is damaged: {wrong}", hint="it was thrown away; run the command again"
         )
+
+
+def _where_else(kind: str, params: Mapping[str, Any]) -> str:
+    """Say how to come by results that are not for us."""
+    if kind.lower() == "s3" and params.get("bucket"):
+        at = f" at {params['endpoint']}" if params.get("endpoint") else ""
+        return (
+            f"they are in s3://{params['bucket']}/{params.get('key', '')}{at}: fetch an archive (.tar.gz) with AWS "
+            "credentials in your environment, a folder with any S3 client"
+        )
+    return f"they are at {dict(params)}" if params else "read them with 'bacalhau job logs'"
+
+
+def _of_source(params: Mapping[str, Any], name: str) -> str:
+    """Look into what a signed result says of the object that it is of."""
+    source = params.get("sourcespec")
+    return str(source.get(name) or "") if isinstance(source, Mapping) else ""
+
+
+def _digest(text: str) -> str:
+    """Give a SHA-256 in hex; S3 writes it in base64. Empty for what is none, such as that of an upload's parts."""
+    if _HEX.fullmatch(text):
+        return text.lower()
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        return ""
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""
 
 
 def _whole(value: Any) -> int:

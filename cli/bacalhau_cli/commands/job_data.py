@@ -121,6 +121,7 @@ def get(
                     replace=not output_dir,
                     namespace=namespace,
                     on_progress=show,
+                    environ=caller.environ,
                 )
 
     async def fetch_or_explain(client: Client) -> Downloaded:
