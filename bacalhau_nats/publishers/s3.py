@@ -232,10 +232,10 @@ async def open_s3(context: PluginContext) -> AsyncIterator[S3Publisher]:
         finally:
             publisher.settled.set()
 
-    async with asyncio.TaskGroup() as group:
-        settling = group.create_task(settle(), name="s3 leftovers")
-        try:
-            yield publisher
-        finally:
-            settling.cancel()
-            clients.close()
+    settling = asyncio.create_task(settle(), name="s3 leftovers")
+    try:
+        yield publisher
+    finally:
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+        clients.close()

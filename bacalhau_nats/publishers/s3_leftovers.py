@@ -7,6 +7,7 @@ lies on disk while an upload goes on. A node that never comes back takes nothing
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from minio import Minio
 
 log = logging.getLogger(__name__)
+_PATIENCE = 15.0  # seconds for each: nothing is published meanwhile
 _SUFFIX = ".upload"
 
 
@@ -66,10 +68,17 @@ async def take_back(clients: S3Clients, notes: list[Note]) -> None:
     for note in notes:
         place = shown(note.bucket, note.key, note.endpoint)
         try:
-            async with clients.session(Place(note.endpoint, note.region)) as session:
+            async with (
+                asyncio.timeout(_PATIENCE),
+                clients.session(Place(note.endpoint, note.region)) as session,
+            ):
                 count = await session.run(note.bucket, note.key, partial(_abort, note))
-        except S3Failed as failed:
-            log.warning("an upload that was broken off may have left parts in its bucket: %s", failed)
+        except (S3Failed, TimeoutError) as failed:
+            log.warning(
+                "an upload to %s that was broken off may have left parts there: %s",
+                place,
+                failed or "no answer in time",
+            )
         else:
             log.info("took back %d uploads to %s", count, place, extra={"action": "upload_taken_back"})
 
