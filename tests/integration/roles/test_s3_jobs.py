@@ -137,7 +137,8 @@ async def test_a_node_that_is_killed_while_it_publishes_has_published_nothing(
 ) -> None:
     noise = random.Random(1).randbytes(20_000_000)
     bucket = s3.bucket("jobs-killed", {"in/noise": noise})
-    client = await site.client(await site.process("o1", "orchestrator", env=s3.reader.env))
+    patient = ["Orchestrator.NodeManager.DisconnectTimeout=2m"]
+    client = await site.client(await site.process("o1", "orchestrator", settings=patient, env=s3.reader.env))
     node = await site.process("c1", "compute", settings=[ALLOW], env=s3.owner.env)
     async with proxy_to(s3.endpoint) as proxy:
         proxy.hold_after = 3_000_000
@@ -152,7 +153,8 @@ async def test_a_node_that_is_killed_while_it_publishes_has_published_nothing(
 
         proxy.hold_after = None
         await node.start()
-        assert await all_end(client, [job]) == {"Completed"}
+        ended = await client.wait(job, timeout=60)
+        assert job_state(ended) == "Completed", ended["State"]
         assert await states(client, job) == [("c1", "Failed"), ("c1", "Completed")]
         (_, second) = (await client.executions(job))["Items"]
         assert s3.keys(bucket, "out/") == [f"out/{second['ID']}.tar.gz"]
