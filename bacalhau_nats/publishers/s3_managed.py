@@ -7,8 +7,9 @@ The result is ``{"Type": "s3managed", "Params": {"JobID", "ExecutionID"}}``; whe
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,42 +21,63 @@ from bacalhau_nats.clients.s3_signing import ARCHIVE, MANAGED
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.spec import SpecConfig
-from bacalhau_nats.errors import BacalhauError, Unavailable
+from bacalhau_nats.errors import BacalhauError, InvalidSettings, Unavailable
 from bacalhau_nats.ports import Health, PluginContext, UploadURL, Work, WorkFailed
 from bacalhau_nats.publishers.archive import pack
 from bacalhau_nats.publishers.s3 import TRIES, WAIT, PublisherSettings, say_nothing
 from bacalhau_nats.publishers.s3_leftovers import read_notes
 
 _LOOK_EVERY = 30.0
-_NOBODY = Health(ok=False, why="this node has nobody to ask for upload URLs", configured=False)
+_FORGIVEN = 60.0
+"""Seconds for which nobody may answer before a bucket that there was counts as gone: requesters restart."""
+
+_NOBODY = Health(
+    ok=False,
+    why="no orchestrator with a bucket of its own answers (Publishers.Types.S3Managed.Bucket)",
+    configured=False,
+)
 
 
 class S3ManagedPublisher:
     """Puts archives where the orchestrator says; ``drafts`` is where they lie until they are there."""
 
-    def __init__(self, clients: S3Clients, ask: UploadURL | None, drafts: Path, wait: float = WAIT) -> None:
+    def __init__(
+        self,
+        clients: S3Clients,
+        ask: UploadURL | None,
+        drafts: Path,
+        *,
+        wait: float = WAIT,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clients = clients
         self._ask = ask
         self._drafts = drafts
         self._patience = Patience(TRIES, wait)
+        self._now = monotonic
         self._health = _NOBODY
-        self._looked = -_LOOK_EVERY
+        self._heard = -math.inf
 
     async def check(self) -> Health:
-        """Say whether the orchestrator has such a bucket; it is asked every half a minute.
+        """Say whether an orchestrator has such a bucket; it is asked every half a minute while there is one.
 
         Bacalhau's nodes always offer this publisher; a job then fails after its work is done.
         """
-        now = time.monotonic()
-        if self._ask is not None and now >= self._looked + _LOOK_EVERY:
-            try:
-                await self._ask(JobID(""), ExecutionID(""))
-                self._health = Health(ok=True)
-            except Unavailable:
-                return self._health  # nobody is there to say; what was said last holds
-            except BacalhauError as error:
-                self._health = Health(ok=False, why=error.message, configured=False)
-            self._looked = now
+        now = self._now()
+        if self._ask is None or (self._health.ok and now < self._heard + _LOOK_EVERY):
+            return self._health
+        try:
+            await self._ask(JobID(""), ExecutionID(""))
+        except Unavailable:
+            if now >= self._heard + _FORGIVEN:
+                self._health = _NOBODY
+            return self._health
+        except BacalhauError as error:
+            configured = not isinstance(error, InvalidSettings)
+            self._health = Health(ok=False, why=error.message, configured=configured)
+        else:
+            self._health = Health(ok=True)
+        self._heard = now
         return self._health
 
     async def publish(self, work: Work, results: Path, spec: SpecConfig) -> SpecConfig:  # noqa: ARG002 - no parameters

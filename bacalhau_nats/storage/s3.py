@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import Field
 
@@ -82,7 +82,7 @@ class S3Storage:
                     lambda: session.run(wanted.bucket, wanted.key, lambda client: find(client, wanted)),
                     logs.event,
                 )
-                files = self._choose(found, wanted)
+                files = await asyncio.to_thread(self._choose, found, wanted)  # a million take their time
                 size = sum(one.size for one in files.values())
                 await asyncio.to_thread(self._make_room, into, size, name)
                 await logs.event(f"downloading {_told(len(files))} of {name}, {show_bytes(size)}")
@@ -96,7 +96,7 @@ class S3Storage:
         await logs.event(f"downloaded {_told(len(files))} of {name}, {show_bytes(size)}")
         return Volume(into, target)
 
-    def _choose(self, found: list[S3Object], wanted: S3Source) -> dict[PurePosixPath, S3Object]:
+    def _choose(self, found: list[S3Object], wanted: S3Source) -> dict[str, S3Object]:
         share = self._share
         mine = share_of(
             found,
@@ -132,7 +132,7 @@ class S3Storage:
         self,
         session: S3Session,
         wanted: S3Source,
-        files: dict[PurePosixPath, S3Object],
+        files: dict[str, S3Object],
         into: Path,
         logs: LogSink,
     ) -> None:

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from pydantic import ConfigDict
@@ -90,28 +89,28 @@ class S3Source(Model):
         return not self.filter or compiled(self.filter).search(key.removeprefix(self.prefix)) is not None
 
 
-def layout(objects: Iterable[S3Object], prefix: str) -> dict[PurePosixPath, S3Object]:
+def layout(objects: Iterable[S3Object], prefix: str) -> dict[str, S3Object]:
     """Say where each object lies, relative to the target.
 
     Raises ValueError when a key cannot be a file's name, or two objects would be in each other's way: ``a`` and
     ``a/b`` can both be objects, but not both be files.
     """
     above = prefix[: prefix.rfind("/") + 1]
-    files: dict[PurePosixPath, S3Object] = {}
-    folders: set[PurePosixPath] = set()
+    files: dict[str, S3Object] = {}
+    folders: set[str] = set()
     for one in objects:
         path = _relative(one.key, above)
         if path in files:
             raise ValueError(f"objects {files[path].key!r} and {one.key!r} would be the same file")
         files[path] = one
-        folders.update(path.parents)
-    for path, one in files.items():
-        if path in folders:
-            raise ValueError(f"object {one.key!r} would be a file, and a folder of other objects")
+        while (cut := path.rfind("/")) >= 0 and (path := path[:cut]) not in folders:
+            folders.add(path)
+    for path in folders.intersection(files):
+        raise ValueError(f"object {files[path].key!r} would be a file, and a folder of other objects")
     return files
 
 
-def _relative(key: str, above: str) -> PurePosixPath:
+def _relative(key: str, above: str) -> str:
     parts = [part for part in key.removeprefix(above).split("/") if part]
     if not parts or ".." in parts or "." in parts or "\0" in key:
         raise ValueError(f"object {key!r} cannot be a file")
@@ -119,4 +118,4 @@ def _relative(key: str, above: str) -> PurePosixPath:
         raise ValueError(
             f"object {key[:80]!r}… has a part of more than {_LONGEST_NAME} bytes, too long for a file"
         )
-    return PurePosixPath(*parts)
+    return "/".join(parts)

@@ -36,8 +36,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @contextmanager
-def clients_of(user):
-    clients = S3Clients(user.env, DeniedNetworks(), read_timeout=20)
+def clients_of(user, read_timeout=20):
+    clients = S3Clients(user.env, DeniedNetworks(), read_timeout=read_timeout)
     yield clients
     clients.close()
 
@@ -62,8 +62,10 @@ def get(s3, tmp_path):
 
 @pytest.fixture
 def put(s3, tmp_path):
-    async def publish(bucket, results, *, user=OWNER, key="{executionID}", endpoint="", **params):
-        with clients_of(user) as clients:
+    async def publish(
+        bucket, results, *, user=OWNER, key="{executionID}", endpoint="", read_timeout=20, **params
+    ):
+        with clients_of(user, read_timeout) as clients:
             publisher = S3Publisher(clients, NodeID("n-1"), tmp_path / "drafts", lambda: NOW, wait=0.01)
             publisher.settled.set()
             wanted = {"Bucket": bucket, "Key": key, "Endpoint": endpoint or s3.endpoint, **params}
@@ -230,6 +232,28 @@ async def test_a_publication_that_is_cancelled_leaves_nothing(s3, bucket, put, r
         async with asyncio.timeout(10):
             with pytest.raises(asyncio.CancelledError):
                 await publishing
+    assert s3.unfinished(bucket) == []
+    assert s3.keys(bucket) == []
+
+
+async def test_a_publication_that_is_cut_off_in_the_middle_is_sent_again(s3, bucket, put, results):
+    async with proxy_to(s3.endpoint) as proxy:
+        proxy.cut_after, proxy.cuts = 1_000_000, 9
+        found = await put(bucket, results, endpoint=f"http://127.0.0.1:{proxy.port}")
+        assert proxy.cuts == 0
+    stored = s3.read(bucket, "e-1.tar.gz")
+    assert base64.b64encode(hashlib.sha256(stored).digest()).decode() == found["ChecksumSHA256"]
+    assert s3.unfinished(bucket) == []
+
+
+@pytest.mark.slow
+async def test_a_service_that_stays_silent_is_given_up_and_nothing_is_left(s3, bucket, put, results):
+    async with proxy_to(s3.endpoint) as proxy:
+        proxy.hold_after = 1_000_000
+        await fails(
+            put(bucket, results, endpoint=f"http://127.0.0.1:{proxy.port}", read_timeout=0.5),
+            f"s3://{bucket}/e-1.tar.gz", "did not answer in time", "5 tries", reason=Reason.PUBLISH, retryable=True,
+        )  # fmt: skip
     assert s3.unfinished(bucket) == []
     assert s3.keys(bucket) == []
 

@@ -1,4 +1,4 @@
-"""A TCP proxy that can hold back what is sent through it, to catch a sender in the middle."""
+"""A TCP proxy that can hold back or cut off what is sent through it, to catch a sender in the middle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Proxy:
-    """Passes on everything, until a connection has brought ``hold_after`` bytes; that one is then stuck."""
+    """Passes on everything, until a connection has brought ``hold_after`` bytes; that one is then stuck.
+
+    ``cuts`` connections are closed instead, when they have brought ``cut_after`` bytes.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._to = host, port
@@ -16,6 +19,8 @@ class Proxy:
         self.port = 0
         self.hold_after: int | None = None
         self.holding = asyncio.Event()
+        self.cut_after = 0
+        self.cuts = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -40,6 +45,9 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65536):
                 passed += len(data)
+                if held and self.cuts and passed > self.cut_after:
+                    self.cuts -= 1
+                    return
                 if held and self.hold_after is not None and passed > self.hold_after:
                     self.holding.set()
                     while await reader.read(65536):  # swallowed, until the sender gives up
