@@ -179,7 +179,11 @@ class S3Clients:
         from bacalhau_nats.clients.s3_pool import Pool  # noqa: PLC0415 - loaded already
 
         if secure and self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._env.get("AWS_CA_BUNDLE") or None)
+            bundle = self._env.get("AWS_CA_BUNDLE") or None
+            try:
+                self._tls = ssl.create_default_context(cafile=bundle)
+            except OSError as error:
+                raise S3Failed(f"AWS_CA_BUNDLE {bundle} cannot be read: {error}", elsewhere=True) from error
         return Pool(
             self._denied.why, size=size, read_timeout=self._read_timeout, retries=retries, tls=self._tls
         )

@@ -73,7 +73,7 @@ def shown(bucket: str, key: str = "", endpoint: str = "") -> str:
 def explain(error: Exception, where: str) -> S3Failed:
     """Turn what the client library raises for ``where`` into words; what is not about the service is raised again."""
     from minio.error import InvalidResponseError, MinioException, S3Error, ServerError  # noqa: PLC0415 - loaded already
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the same
+    from urllib3.exceptions import HTTPError, MaxRetryError, SSLError  # noqa: PLC0415 - the same
 
     match error:
         case S3Failed():
@@ -90,6 +90,9 @@ def explain(error: Exception, where: str) -> S3Failed:
             return S3Failed(f"{where}: {_short(str(error))}")
         case ParseError():
             return S3Failed(f"{where}: the answer is not what an S3 service says", hint="check Endpoint")
+        case MaxRetryError(reason=SSLError() as reason):
+            hint = "AWS_CA_BUNDLE names the file of certificates that this node trusts"
+            return S3Failed(f"{where}: {_short(str(reason))}", elsewhere=True, hint=hint)
         case HTTPError() | ConnectionError() | TimeoutError():
             return S3Failed(f"{where}: {_transport(error)}", again=True)
         case _:

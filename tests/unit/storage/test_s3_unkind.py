@@ -252,3 +252,22 @@ async def test_a_share_without_objects_is_an_empty_folder(get, server):
     server.on("/bucket", listing())
     volume = await get(share=Share(1, 2))
     assert list(volume.source.iterdir()) == []
+
+
+async def test_a_service_without_tls_is_not_asked_again_for_it(get, log):
+    async def speak_plainly(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak_plainly, "127.0.0.1", 0) as plain:
+        port = plain.sockets[0].getsockname()[1]
+        failure = await fails(
+            get(endpoint=f"https://127.0.0.1:{port}"), "s3://bucket/", "SSL", retryable=True
+        )
+    assert "AWS_CA_BUNDLE" in failure.hint
+    assert not any("trying again" in event for event in log.events)
+
+
+async def test_certificates_that_cannot_be_read_are_told_by_name(get, tmp_path):
+    env = {**KEYS, "AWS_CA_BUNDLE": str(tmp_path / "none.pem")}
+    await fails(get(endpoint="https://127.0.0.1:1", env=env), "AWS_CA_BUNDLE", "none.pem", retryable=True)
