@@ -242,7 +242,7 @@ class _Node:
             ports=(network.port_range_start, network.port_range_end),
             env_allowed=settings.compute.env.allow_list,
             node_env=dict(os.environ),  # noqa: TID251 - a job may ask for a variable of the node
-            rules=slices.policy_rules(settings, found.storages),
+            rules=slices.policy_rules(settings, found.storages, found.publishers),
         )
         compute = ComputeService(self._bus, self.bulk, self._clock, service, found, version=me.version)
         self._roles.append(compute)

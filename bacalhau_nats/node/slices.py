@@ -15,7 +15,7 @@ from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.scheduling.plan import Policy
 from bacalhau_nats.domain.spec import JobSpec, NetworkType, ResourcesConfig, SpecConfig
 from bacalhau_nats.messaging.topology import Topology
-from bacalhau_nats.ports import Storage
+from bacalhau_nats.ports import Choosy, Publisher, Storage
 from bacalhau_nats.requester.desk import DeskSettings
 from bacalhau_nats.requester.service import RequesterSettings
 from bacalhau_nats.settings import Settings
@@ -140,7 +140,9 @@ def signing(settings: Settings) -> SigningSettings:
     )
 
 
-def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[Rule, ...]:
+def policy_rules(
+    settings: Settings, storages: Mapping[str, Storage], publishers: Mapping[str, Publisher]
+) -> tuple[Rule, ...]:
     """This node's own reasons to refuse a job for good."""
     admission, allowed = settings.job_admission_control, settings.compute.env.allow_list
 
@@ -163,4 +165,9 @@ def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[R
         )
         return "; ".join(reason for reason in reasons if reason)
 
-    return networked, stateless, variables, sources
+    def publishing(job: JobSpec) -> str:
+        wanted = job.task.effective_publisher
+        publisher = publishers.get(wanted.kind)
+        return publisher.refuses(wanted) if isinstance(publisher, Choosy) else ""
+
+    return networked, stateless, variables, sources, publishing

@@ -7,6 +7,7 @@ from bacalhau_nats.ports.logs import LogEntry, LogStart
 from bacalhau_nats.ports.plugins import (
     WHOLE,
     Blobs,
+    Choosy,
     Divisible,
     Executor,
     Failure,
@@ -28,6 +29,7 @@ from bacalhau_nats.ports.roles import Clock, ComputeBus, Records, RequesterBus, 
 __all__ = [
     "WHOLE",
     "Blobs",
+    "Choosy",
     "Clock",
     "ComputeBus",
     "Divisible",

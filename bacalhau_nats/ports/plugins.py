@@ -251,3 +251,12 @@ class Publisher(Protocol):
         Nothing half-stored is ever returned. Raises WorkFailed with reason PUBLISH.
         """
         ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A publisher that can tell by its parameters that it will not work, before the work is done."""
+
+    def refuses(self, spec: SpecConfig) -> str:
+        """Say why this node will never publish as ``spec`` says; empty when it may."""
+        ...

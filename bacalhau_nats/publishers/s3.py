@@ -136,6 +136,14 @@ class S3Publisher:
         why = await self._clients.why_not()
         return Health(ok=not why, why=why, configured=not why)
 
+    def refuses(self, spec: SpecConfig) -> str:
+        """Say what is wrong with the parameters, or with the endpoint."""
+        try:
+            target = S3Target.read(spec)
+        except ValueError as error:
+            return str(error)
+        return self._clients.refuses(Place(target.endpoint, target.region))
+
     async def publish(self, work: Work, results: Path, spec: SpecConfig) -> SpecConfig:
         """Store the folder. Publishing an execution again replaces what was there."""
         try:

@@ -271,10 +271,22 @@ async def test_what_may_not_be_written_is_told_with_its_cause(encoding, s3, buck
 
 @pytest.mark.parametrize(
     ("params", "said"),
-    [({"key": ""}, "Key must not be empty"), ({"Encoding": "zip"}, "neither gzip nor plain")],
+    [
+        ({"key": ""}, "Key must not be empty"),
+        ({"Encoding": "zip"}, "neither gzip nor plain"),
+        ({"endpoint": "http://169.254.169.254"}, "not allowed"),
+    ],
 )
-async def test_parameters_that_cannot_be_are_refused(params, said, bucket, put, results):
+async def test_parameters_that_cannot_be_are_refused_before_and_after_the_work(
+    params, said, s3, bucket, put, results, tmp_path
+):
     await fails(put(bucket, results, **params), said, reason=Reason.PUBLISH, retryable=False)
+    spelled = {"Bucket": bucket, "Key": "k", "Endpoint": s3.endpoint}
+    with clients_of(OWNER) as clients:
+        publisher = S3Publisher(clients, NodeID("n-1"), tmp_path / "d", lambda: NOW)
+        assert publisher.refuses(SpecConfig(params=spelled)) == ""
+        wrong = {name.title(): value for name, value in params.items()}
+        assert said in publisher.refuses(SpecConfig(params={**spelled, **wrong}))
 
 
 async def test_a_service_in_trouble_is_waited_for(bucket, put, tmp_path):

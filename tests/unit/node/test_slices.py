@@ -149,8 +149,15 @@ class Choosy:
         return "does not serve /etc" if source.param("Path") == "/etc" else ""
 
 
+class Particular:
+    """A publisher that wants a bucket."""
+
+    def refuses(self, spec):
+        return "" if spec.param("Bucket") else "wants a bucket"
+
+
 def reasons(job, *overrides):
-    rules = slices.policy_rules(load(*overrides), {"local": Choosy()})
+    rules = slices.policy_rules(load(*overrides), {"local": Choosy()}, {"s3": Particular(), "noop": object()})
     return [reason for rule in rules if (reason := rule(job))]
 
 
@@ -188,6 +195,17 @@ def test_variables_of_the_node_are_refused_unless_allowed():
 def test_sources_that_a_storage_never_serves_are_refused():
     job = a_job(task=a_task(input_sources=(an_input("/etc"), an_input("/data"), an_input("/etc", "other"))))
     assert reasons(job) == ["does not serve /etc"]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "refused"),
+    [("s3", True), ("noop", False), ("other", False)],
+)
+def test_what_a_publisher_can_never_do_is_refused_before_the_work(publisher, refused):
+    job = a_job(task=a_task(publisher=SpecConfig(type=publisher)))
+    assert reasons(job) == (["wants a bucket"] if refused else [])
+    kept = a_job(task=a_task(publisher=SpecConfig(type=publisher, params={"Bucket": "b"})))
+    assert reasons(kept) == []
 
 
 def test_resources_stay_as_they_are_written():
