@@ -131,9 +131,7 @@ def get(
             # The public server answers such a question with "Internal server error".
             kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
             if kind in ("service", "daemon"):
-                raise UserError(
-                    f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}"
-                ) from None
+                raise _never_any(kind, name) from None
             raise
 
     try:
@@ -144,6 +142,10 @@ def get(
             hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
         ) from None
     _tell(done, job)
+
+
+def _never_any(kind: str, name: str) -> UserError:
+    return UserError(f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}")
 
 
 def _folder(output_dir: str, name: str, namespace: str) -> Path:
