@@ -231,10 +231,7 @@ class Api:
         on_progress: Callable[[Progress], None] = lambda _: None,
         environ: Mapping[str, str] | None = None,
     ) -> Downloaded:
-        """Fetch a job's results into the folder ``into``; see `results.fetch`.
-
-        ``environ`` is where AWS credentials are looked for, for results in buckets that the server does not sign.
-        """
+        """Fetch a job's results into the folder ``into``; see `results.fetch`, and `own_keys.sign` of ``environ``."""
         items = await own_keys.sign(await self.results(job, namespace=namespace), environ or {})
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
         wanted = Wanted(into=into, path=path, raw=raw, replace=replace)

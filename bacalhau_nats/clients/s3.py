@@ -98,14 +98,17 @@ class S3Clients:
         why = await asyncio.to_thread(self._why_none)
         return "" if self._anonymous else why
 
+    def named(self, place: Place) -> Place:
+        """Give ``place`` with what the environment says filled in, for others who do not have it."""
+        env = self._env
+        return Place(
+            place.endpoint or env.get("AWS_ENDPOINT_URL_S3", "") or env.get("AWS_ENDPOINT_URL", ""),
+            place.region or env.get("AWS_REGION", "") or env.get("AWS_DEFAULT_REGION", ""),
+        )
+
     def endpoint_of(self, place: Place) -> str:
         """Give the URL of the service at ``place``."""
-        return (
-            place.endpoint
-            or self._env.get("AWS_ENDPOINT_URL_S3", "")
-            or self._env.get("AWS_ENDPOINT_URL", "")
-            or _AWS
-        )
+        return self.named(place).endpoint or _AWS
 
     def refuses(self, place: Place) -> str:
         """Say why ``place`` is none, or one that must not be used, as far as that shows in its name."""
@@ -190,9 +193,8 @@ class S3Clients:
 
     def _region(self, place: Place, endpoint: str) -> str | None:
         """Give the region; None where AWS has to be asked for it, bucket by bucket."""
-        named = place.region or self._env.get("AWS_REGION", "") or self._env.get("AWS_DEFAULT_REGION", "")
         at_aws = (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
-        return named or (None if at_aws else _ELSEWHERE)
+        return self.named(place).region or (None if at_aws else _ELSEWHERE)
 
     def _why_none(self) -> str:
         if self._provider is None:

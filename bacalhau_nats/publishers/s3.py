@@ -103,18 +103,15 @@ class _Begun:
     """A publication: fixed before the first try, so that each try puts the same objects."""
 
     target: S3Target
+    place: Place
     key: str
     results: Path
     draft: Path
 
     @property
-    def place(self) -> Place:
-        return Place(self.target.endpoint, self.target.region)
-
-    @property
     def note(self) -> Note:
-        target = self.target
-        return Note(bucket=target.bucket, key=self.key, endpoint=target.endpoint, region=target.region)
+        place = self.place
+        return Note(bucket=self.target.bucket, key=self.key, endpoint=place.endpoint, region=place.region)
 
 
 class S3Publisher:
@@ -151,7 +148,8 @@ class S3Publisher:
         except ValueError as error:
             raise WorkFailed(str(error), reason=Reason.PUBLISH, retryable=False) from None
         key = target.named(work, self._node, self._now())
-        begun = _Begun(target, key, results, self._drafts / f"{work.execution_id}{ARCHIVE}")
+        place = self._clients.named(Place(target.endpoint, target.region))
+        begun = _Begun(target, place, key, results, self._drafts / f"{work.execution_id}{ARCHIVE}")
         try:
             if not target.plain:
                 await pack(results, begun.draft)
@@ -203,14 +201,13 @@ def _put(session: S3Session, bucket: str, key: str, path: Path, client: Minio) -
 
 
 def _result(begun: _Begun, stored: Uploaded) -> SpecConfig:
-    target = begun.target
     return SpecConfig(
         type=SHARED,
         params=source_params(
-            Bucket=target.bucket,
+            Bucket=begun.target.bucket,
             Key=begun.key,
-            Region=target.region,
-            Endpoint=target.endpoint,
+            Region=begun.place.region,
+            Endpoint=begun.place.endpoint,
             VersionID=stored.version,
             ChecksumSHA256=stored.checksum,
         ),

@@ -203,6 +203,20 @@ async def test_an_archive_is_stored_in_parts_and_its_checksum_told(s3, bucket, p
     assert not list((tmp_path / "drafts").iterdir())
 
 
+async def test_a_service_that_the_environment_names_is_named_in_the_result(s3, bucket, tmp_path):
+    (tmp_path / "small").mkdir()
+    env = {**OWNER.env, "AWS_ENDPOINT_URL": s3.endpoint, "AWS_REGION": "us-east-1"}
+    clients = S3Clients(env, DeniedNetworks())
+    publisher = S3Publisher(clients, NodeID("n-1"), tmp_path / "drafts", lambda: NOW)
+    publisher.settled.set()
+    found = await publisher.publish(
+        a_work("e-1"), tmp_path / "small", SpecConfig(params={"Bucket": bucket, "Key": "k"})
+    )
+    clients.close()
+    assert (found.params["Endpoint"], found.params["Region"]) == (s3.endpoint, "us-east-1")
+    assert s3.keys(bucket) == ["k.tar.gz"]
+
+
 async def test_plain_results_are_an_object_for_each_file_and_links_are_left_out(s3, bucket, put, results):
     (results / "secret").symlink_to("/etc/passwd")
     (results / "data" / "up").symlink_to("..")
