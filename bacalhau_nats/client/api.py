@@ -234,8 +234,7 @@ class Api:
         """Fetch a job's results into the folder ``into``; see `results.fetch`, and `own_keys.sign` of ``environ``."""
         items = await own_keys.sign(await self.results(job, namespace=namespace), environ or {})
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
-        wanted = Wanted(into=into, path=path, raw=raw, replace=replace)
-        return await fetch(self._http, order(items, placed), wanted, on_progress)
+        return await fetch(self._http, order(items, placed), Wanted(into, path, raw, replace), on_progress)
 
     # --- nodes and the server itself ------------------------------------------------------------------
 
