@@ -74,6 +74,8 @@ def no_provider_keys(why: str) -> Refusal:
         component=AUTHORIZER,
         hint="try again; the node's log says more",
     )
+
+
 def not_configured(message: str, hint: str) -> Refusal:
     """Say that the answer needs a setting that this server does not have."""
     return Refusal(message, status=500, code="ConfigurationError", component="Bacalhau", hint=hint)
