@@ -47,10 +47,12 @@ async def measure(scale: Scale) -> list[Measure]:
     async with _server() as (server, folder):
         (folder / "results").mkdir()
         await asyncio.to_thread(_noise, folder / "results" / "large", size)
+        await _copy(server, folder, "out", "large/{executionID}", _Runs())
+        await asyncio.to_thread(os.sync)  # or what was written is still on its way while others read
+        got, bare_got = await _alternate(server, folder, ("in", "raw-in"), "large/e-1/", times)
         put, bare_put = await _alternate(server, folder, ("out", "raw-out"), "large/{executionID}", times)
         packed = _Runs()
         await _copy(server, folder, "out-gzip", "packed", packed)
-        got, bare_got = await _alternate(server, folder, ("in", "raw-in"), "large/e-1/", times)
         await asyncio.to_thread(_fill, server, count)
         small, bare_small = await _alternate(server, folder, ("in", "raw-in"), "small/", times)
     mib = size / MIB
