@@ -98,6 +98,23 @@ class Wanted(Model):
     executions: tuple[WantedExecution, ...] = ()
 
 
+class WhereToUpload(Model):
+    """A node asks any requester that has a bucket where the results of one of its executions may go.
+
+    Without an execution it only asks whether there is such a bucket.
+    """
+
+    node_id: NodeID = NodeID("")
+    job_id: JobID = JobID("")
+    execution_id: ExecutionID = ExecutionID("")
+
+
+class UploadTo(Model):
+    """The answer: a URL that one object can be put to, for a while; empty when only that was asked."""
+
+    url: str = ""
+
+
 class RollCall(Model):
     """`roll.call`: everybody send a heartbeat now."""
 

@@ -14,6 +14,7 @@ import docker.errors
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import seaweed
 from tests.support.ipfs import IPFSDaemon, why_no_ipfs
 from tests.support.machine import IN_CI
 
@@ -24,6 +25,13 @@ _NO_IPFS = pytest.StashKey[str]()
 settings.register_profile("dev", max_examples=100, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("ci", max_examples=3000, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))  # noqa: TID251 - about the tests, not the product
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[seaweed.S3Server]:
+    """A real S3 server; tests that use it are marked with the group ``s3``, so that one process starts one."""
+    with seaweed.running() as server:
+        yield server
 
 
 def _why_no_engine() -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from bacalhau_nats import __version__
-from bacalhau_nats.client import logs, watch
+from bacalhau_nats.client import logs, own_keys, watch
 from bacalhau_nats.client.download import Progress
 from bacalhau_nats.client.logs import LogLine, LogQuery
 from bacalhau_nats.client.results import Downloaded, Wanted, fetch, order
@@ -230,9 +230,14 @@ class Api:
         namespace: str = "",
         ipfs: str = "",
         on_progress: Callable[[Progress], None] = lambda _: None,
+        environ: Mapping[str, str] | None = None,
     ) -> Downloaded:
-        """Fetch a job's results into ``into``, those on IPFS through the node at ``ipfs``; see `results.fetch`."""
-        items = await self.results(job, namespace=namespace)
+        """Fetch a job's results into the folder ``into``; see `results.fetch`.
+
+        ``ipfs`` is the address of an IPFS node for results that are there, ``environ`` leads to AWS credentials
+        for results in buckets that the server has not signed (`own_keys.sign`).
+        """
+        items = await own_keys.sign(await self.results(job, namespace=namespace), environ or {})
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
         wanted = Wanted(into=into, path=path, raw=raw, replace=replace, ipfs=ipfs)
         return await fetch(self._http, order(items, placed), wanted, on_progress)

@@ -45,6 +45,11 @@ class Result:
     cid: str = ""  # of a folder on IPFS; then there is no url
 
     @property
+    def shown(self) -> str:
+        """The address for people: what follows a question mark may be as good as a key."""
+        return self.url.partition("?")[0]
+
+    @property
     def name(self) -> str:
         """The file's name below ``raw``: the address with everything unusual replaced."""
         parts = urlsplit(self.url)
@@ -83,7 +88,7 @@ async def _fill(http: Transport, result: Result, part: Path, on_progress: Callab
     async with http.stream(urljoin(f"{http.base_url}/", result.url), headers) as response:
         if response.status_code == _NOT_SATISFIABLE:
             _tag(part).unlink()
-            raise BrokenOff(f"{result.url} cannot be continued")
+            raise BrokenOff(f"{result.shown} cannot be continued")
         if not response.is_success:
             raise error_of(response.status_code, await response.aread())
         if response.status_code != _PARTIAL:
@@ -124,5 +129,5 @@ def _verify(part: Path, result: Result) -> None:
         part.unlink()
         _tag(part).unlink(missing_ok=True)
         raise BacalhauError(
-            f"what {result.url} gave is damaged: {wrong}", hint="it was thrown away; run the command again"
+            f"what {result.shown} gave is damaged: {wrong}", hint="it was thrown away; run the command again"
         )

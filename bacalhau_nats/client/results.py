@@ -9,6 +9,8 @@ fetch find out that all is there. Results on IPFS are folders, not archives (see
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -30,6 +32,7 @@ from bacalhau_nats.errors import BadArchive, NotFound, UserError
 _EXECUTION = re.compile(r"e-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ADDRESS = {"urldownload": "url", "s3presigned": "presignedurl"}
 _ARCHIVES = (".tar.gz", ".tgz")
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
 _STAGE = ".bacalhau-get"
 
 
@@ -80,7 +83,7 @@ def order(items: Sequence[PublishedResult], executions: Iterable[Execution]) -> 
         if not url and not cid:
             raise UserError(
                 f"results of type {kind!r} cannot be downloaded by this command",
-                hint=f"they are at {params}" if params else "read them with 'bacalhau job logs'",
+                hint=_where_else(kind, params),
             )
         match = _EXECUTION.search(str(item.get("ExecutionID") or params.get("executionid") or url))
         owner = match.group() if match else ""
@@ -88,7 +91,7 @@ def order(items: Sequence[PublishedResult], executions: Iterable[Execution]) -> 
             owner=short(owner) or f"result-{index + 1}",
             url=url,
             size=_whole(params.get("size")),
-            sha256=str(params.get("sha256") or params.get("checksumsha256") or "").lower(),
+            sha256=_digest(str(params.get("sha256") or _of_source(params, "ChecksumSHA256"))),
             digest=str((item.get("ResultDigest") or {}).get("Manifest", "")),
             execution=owner,
             cid=cid,
@@ -255,6 +258,34 @@ def _merge(
         verified=sum(bool(part.digest) for part in parts),
         left=left,
     )
+
+
+def _where_else(kind: str, params: Mapping[str, Any]) -> str:
+    """Say how to come by results that are not for us."""
+    if kind.lower() == "s3" and params.get("bucket"):
+        at = f" at {params['endpoint']}" if params.get("endpoint") else ""
+        return (
+            f"they are in s3://{params['bucket']}/{params.get('key', '')}{at}: fetch an archive (.tar.gz) with AWS "
+            "credentials in your environment, a folder with any S3 client"
+        )
+    return f"they are at {dict(params)}" if params else "read them with 'bacalhau job logs'"
+
+
+def _of_source(params: Mapping[str, Any], name: str) -> str:
+    """Look into what a signed result says of the object that it is of."""
+    source = params.get("sourcespec")
+    return str(source.get(name) or "") if isinstance(source, Mapping) else ""
+
+
+def _digest(text: str) -> str:
+    """Give a SHA-256 in hex; S3 writes it in base64. Empty for what is none, such as that of an upload's parts."""
+    if _HEX.fullmatch(text):
+        return text.lower()
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        return ""
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""
 
 
 def _whole(value: Any) -> int:

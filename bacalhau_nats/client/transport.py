@@ -128,7 +128,7 @@ class Transport:
             verify=_tls(self._verify) if url.startswith("https:") else False,
             trust_env=not is_loopback(url),
         ) as client:
-            with translating(url, self._timeout):
+            with translating(url.partition("?")[0], self._timeout):  # the rest may be as good as a key
                 async with client.stream("GET", url, headers=dict(headers)) as response:
                     yield response
 

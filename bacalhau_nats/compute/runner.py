@@ -36,6 +36,7 @@ from bacalhau_nats.ports import (
     Failure,
     Outcome,
     Publisher,
+    Share,
     Storage,
     Volume,
     Work,
@@ -103,7 +104,14 @@ class WorkRunner:
             raise WorkFailed(f"engine {task.engine.kind} is not available on this node any more")
         async with self._place(desired, task) as (folder, tee, outputs):
             watch = self._watch(task, folder)
-            async with prepare_inputs(task, self.plugins.storages, folder.inputs, tee, watch=watch) as inputs:
+            async with prepare_inputs(
+                task,
+                self.plugins.storages,
+                folder.inputs,
+                tee,
+                watch=watch,
+                share=Share(desired.partition, job.count, parse(task.resources).disk),
+            ) as inputs:
                 if watch is not None:
                     await asyncio.to_thread(watch.share, inputs, self.data_dir)
                 host_ports = self.ports.take(desired.execution_id, task.network) if task.network.ports else {}

@@ -97,7 +97,8 @@ class Survey:
                     log.info("%s is available now", key, extra={"action": "plugin_appeared"})
             elif self.unavailable.get(key) != health.why:
                 self.unavailable[key] = health.why
-                log.warning("%s is not available: %s", key, health.why, extra={"action": "plugin_gone"})
+                level = logging.WARNING if health.configured else logging.DEBUG
+                log.log(level, "%s is not available: %s", key, health.why, extra={"action": "plugin_gone"})
         return tuple(sorted(found))
 
     @staticmethod

@@ -15,7 +15,7 @@ from bacalhau_nats.compute.disk import DiskWatch, watched
 from bacalhau_nats.compute.folders import remove_tree
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.spec import InputSource, Task
-from bacalhau_nats.ports import LogSink, Storage, Volume, WorkFailed
+from bacalhau_nats.ports import WHOLE, Divisible, LogSink, Share, Storage, Volume, WorkFailed
 
 
 @asynccontextmanager
@@ -26,18 +26,20 @@ async def prepare_inputs(
     logs: LogSink,
     *,
     watch: DiskWatch | None = None,
+    share: Share = WHOLE,
 ) -> AsyncIterator[tuple[Volume, ...]]:
     """Fetch the inputs of ``task`` and give their volumes, in the order of ``task.input_sources``.
 
-    ``folder`` is removed at the end, if any input made it. ``storages`` is by lower-case type. Raises WorkFailed:
-    of a storage, for two inputs with one target, a type this node does not have, or what ``watch`` finds.
+    ``folder`` is removed at the end, if any input made it. ``storages`` is by lower-case type. Inputs that can be
+    divided are given by their ``share``. Raises WorkFailed: of a storage, for two inputs with one target, a type
+    this node does not have, or what ``watch`` finds.
     """
     if not task.input_sources:
         yield ()
         return
     _must_be_unique(source.target for source in task.input_sources)
     try:
-        volumes = await watched(_fetch_all(task.input_sources, storages, folder, logs), watch)
+        volumes = await watched(_fetch_all(task.input_sources, storages, folder, logs, share), watch)
         _must_be_unique(volume.target for volume in volumes)
         yield volumes
     finally:
@@ -50,12 +52,13 @@ async def _fetch_all(
     storages: Mapping[str, Storage],
     folder: Path,
     logs: LogSink,
+    share: Share,
 ) -> tuple[Volume, ...]:
     try:
         async with asyncio.TaskGroup() as group:
             fetching = [
                 group.create_task(
-                    _fetch(source, storages, folder / str(index), logs), name=f"input-{source.target}"
+                    _fetch(source, storages, folder / str(index), logs, share), name=f"input-{source.target}"
                 )
                 for index, source in enumerate(sources)
             ]
@@ -65,7 +68,9 @@ async def _fetch_all(
     return tuple(task.result() for task in fetching)
 
 
-async def _fetch(source: InputSource, storages: Mapping[str, Storage], into: Path, logs: LogSink) -> Volume:
+async def _fetch(
+    source: InputSource, storages: Mapping[str, Storage], into: Path, logs: LogSink, share: Share
+) -> Volume:
     storage = storages.get(source.source.kind)
     if storage is None:
         known = ", ".join(sorted(storages)) or "none"
@@ -73,6 +78,8 @@ async def _fetch(source: InputSource, storages: Mapping[str, Storage], into: Pat
             f"input {source.target} is of type {source.source.type!r}, which this node does not have ({known})",
             reason=Reason.INPUT,
         )
+    if isinstance(storage, Divisible):
+        storage = storage.share(share)
     return await storage.fetch(source.source, source.target, into, logs)
 
 

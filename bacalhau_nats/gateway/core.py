@@ -18,6 +18,7 @@ from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID, is_full
 from bacalhau_nats.domain.intake import JobDefaults
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.domain.node import BuildInfo, Heartbeat, NodeReport
+from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.domain.view import View
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.ports import Blobs, LogEntry, LogStart, Records
@@ -79,6 +80,15 @@ Until = Callable[[JobID, Callable[[JobView | None], bool]], Awaitable[None]]
 """Waits until something is true of a job as the view shows it."""
 
 
+Signed = Callable[[SpecConfig], Awaitable[SpecConfig]]
+"""Gives a result as its reader needs it. Raises InvalidSettings or Unavailable."""
+
+
+async def _as_it_is(result: SpecConfig) -> SpecConfig:
+    """Sign nothing: this gateway has no credentials for anything."""
+    return result
+
+
 async def _at_once(_job: JobID, _holds: Callable[[JobView | None], bool]) -> None:
     """Wait for nothing: the view of this gateway is always up to date."""
 
@@ -97,7 +107,8 @@ class Gateway:
     """The collaborators of the use cases in `submit`, `nodes`, `queries` and `explain`.
 
     ``nudge`` asks any requester to look at a job. ``view_reached`` returns once the view has applied a
-    sequence. ``presence`` says what is heard of a node. ``now`` is unix nanoseconds.
+    sequence. ``presence`` says what is heard of a node. ``signed`` gives a result in a bucket a URL. ``now`` is unix
+    nanoseconds.
     """
 
     view: View
@@ -115,6 +126,7 @@ class Gateway:
     debug: Callable[[], Mapping[str, Any]] = dict
     until: Until = _at_once
     answers: Answers = _nothing_kept
+    signed: Signed = _as_it_is
     last_write: int = 0
 
     def wrote(self, seq: int) -> None:

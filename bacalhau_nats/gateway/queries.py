@@ -12,9 +12,10 @@ from bacalhau_nats.domain.archive import Archived
 from bacalhau_nats.domain.execution import ExecutionState
 from bacalhau_nats.domain.ids import ExecutionID
 from bacalhau_nats.domain.jobview import ExecutionView, JobView
-from bacalhau_nats.domain.spec import Requirement
+from bacalhau_nats.domain.spec import Requirement, SpecConfig
 from bacalhau_nats.domain.times import go_time
 from bacalhau_nats.domain.view import Row
+from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.gateway import refusals, render
 from bacalhau_nats.gateway.core import Gateway
 from bacalhau_nats.gateway.history import History, Step, tell
@@ -160,8 +161,8 @@ class Queries:
     async def results(self, text: str, namespace: str, link: Callable[[str], str]) -> list[Json]:
         """List where the results of the latest version are; ``link`` makes an address of a path of this gateway.
 
-        What lies on the bus is offered as a download from this gateway. Beside each place are the execution and
-        the digest that it was published with.
+        What lies on the bus is offered as a download from this gateway, what lies in a bucket by a signed URL.
+        Beside each place are the execution and the digest that it was published with. Raises Refusal, Unavailable.
         """
         job = await self._gateway.find_job(text, namespace)
         if job.spec.type.endless:
@@ -171,7 +172,17 @@ class Queries:
             for one in sorted(job.of_version(job.spec.version), key=lambda one: one.created)
             if one.state is ExecutionState.COMPLETED and one.observed and one.observed.result.kind
         ]
-        return [_result(job, one, link) | _proof(one) for one in found]
+        try:
+            return [await self._result(job, one, link) | _proof(one) for one in found]
+        except InvalidSettings as error:
+            raise refusals.not_configured(error.message, error.hint) from error
+
+    async def _result(self, job: JobView, one: ExecutionView, link: Callable[[str], str]) -> Json:
+        result = one.observed.result if one.observed else SpecConfig()
+        if result.kind == NATS_RESULT:
+            url = link(f"/api/v1/orchestrator/jobs/{job.id}/results/{one.id}.tar.gz")
+            return {"Type": "urlDownload", "Params": {"URL": url}}
+        return render.spec_config(await self._gateway.signed(result))
 
     # --- history ---------------------------------------------------------------------------------------
 
@@ -230,14 +241,6 @@ def _over(job: JobView, execution_id: str) -> bool:
         return False
     one = job.executions.get(ExecutionID(execution_id))
     return one is None or one.terminal or not one.wanted
-
-
-def _result(job: JobView, one: ExecutionView, link: Callable[[str], str]) -> Json:
-    result = one.observed.result if one.observed else None
-    if result is None or result.kind != NATS_RESULT:
-        return render.spec_config(result) if result else {"Type": ""}
-    url = link(f"/api/v1/orchestrator/jobs/{job.id}/results/{one.id}.tar.gz")
-    return {"Type": "urlDownload", "Params": {"URL": url}}
 
 
 def _proof(one: ExecutionView) -> Json:

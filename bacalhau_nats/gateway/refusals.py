@@ -76,6 +76,11 @@ def no_provider_keys(why: str) -> Refusal:
     )
 
 
+def not_configured(message: str, hint: str) -> Refusal:
+    """Say that the answer needs a setting that this server does not have."""
+    return Refusal(message, status=500, code="ConfigurationError", component="Bacalhau", hint=hint)
+
+
 def job_not_found(text: str) -> Refusal:
     """Say that no job has this name or id."""
     return Refusal(f"job not found: {text}", status=404, code="NotFound", component=JOB_STORE)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from bacalhau_nats.clients.s3_signing import ResultSigner
 from bacalhau_nats.domain.ids import ExecutionID, JobID
 from bacalhau_nats.domain.jobview import JobView
 from bacalhau_nats.errors import UserError
@@ -60,6 +61,7 @@ class GatewayService:
         *,
         blobs: ObjectStore,
         results: ObjectStore,
+        signer: ResultSigner,
     ) -> None:
         self._bus, self._bulk, self._outlook = bus, bulk, outlook
         self._settings, self._identity = settings, identity
@@ -70,6 +72,7 @@ class GatewayService:
             nudge=Nudges(bus).nudge,
             blobs=blobs,
             results=results,
+            signed=signer.signed,
             settings=settings.core,
             identity=identity,
             view_reached=self._reached,

@@ -11,7 +11,17 @@ from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.node import Approval, Heartbeat, Membership, NodeReport, Scheduling
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig, Task
-from bacalhau_nats.messages import Bid, Decline, LogChunk, NodeStatus, Nudge, Offer, RollCall, WhatShouldIDo
+from bacalhau_nats.messages import (
+    Bid,
+    Decline,
+    LogChunk,
+    NodeStatus,
+    Nudge,
+    Offer,
+    RollCall,
+    WhatShouldIDo,
+    WhereToUpload,
+)
 from bacalhau_nats.messaging.subjects import CATALOGUE, FACT, Subject
 
 _JOB = JobID("j-6f1c0f3e-8f0a-5c57-9d0e-0d6a4a1f2b3c")
@@ -74,6 +84,7 @@ EXAMPLES: dict[str, Model] = {
         Bid(bid_id="b-1", execution_id=_EXECUTION, node_id=_NODE, free=_FREE, tick=43, hold_seconds=3.0),
         Decline(execution_id=_EXECUTION, node_id=_NODE, reason="CPU 4 of 3.5", free=_FREE, tick=43),
         WhatShouldIDo(node_id=_NODE, instance=_INSTANCE, doing=(_EXECUTION,)),
+        WhereToUpload(node_id=_NODE, job_id=_JOB, execution_id=_EXECUTION),
         NodeStatus(node_id=_NODE, instance=_INSTANCE, version="0.1.0", roles=("compute",), free=_FREE),
         RollCall(requester=_REQUESTER),
         Nudge(job_id=_JOB, seq=17, cause="submitted"),

@@ -169,6 +169,14 @@ WANTED = Subject(
     "what should I be doing",
     "WhatShouldIDo",
 )
+UPLOAD = Subject(
+    "bacalhau.{cell}.ask.requester.upload",
+    "question",
+    "compute node",
+    "any requester that has a bucket",
+    "where may these results go",
+    "WhereToUpload",
+)
 NODE_STATUS = Subject(
     "bacalhau.{cell}.ask.node.{node}.status",
     "question",
@@ -217,7 +225,7 @@ LOG = Subject(
 
 CATALOGUE = (
     SPEC, WAITING, CONCLUSION, DESIRED, OBSERVED, REPORT, MEMBERSHIP, FACT,
-    HEARTBEAT, OFFER, BID, WANTED, NODE_STATUS, REQUESTER_STATUS, GATEWAY_STATUS, ROLL_CALL, EVALUATE, LOG,
+    HEARTBEAT, OFFER, BID, WANTED, UPLOAD, NODE_STATUS, REQUESTER_STATUS, GATEWAY_STATUS, ROLL_CALL, EVALUATE, LOG,
 )  # fmt: skip
 
 _BY_KIND: dict[Kind, tuple[Subject, str, str]] = {

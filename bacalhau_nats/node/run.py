@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bacalhau_nats import plugins
+from bacalhau_nats.clients.s3_signing import ResultSigner
 from bacalhau_nats.compute.lock import only_process
 from bacalhau_nats.compute.machine import machine_capacity
 from bacalhau_nats.compute.runner import Plugins
@@ -33,6 +34,7 @@ from bacalhau_nats.messaging.topology import ensure
 from bacalhau_nats.node import gate, slices
 from bacalhau_nats.node.identity import Self, who_am_i
 from bacalhau_nats.node.presence import say_hello
+from bacalhau_nats.node.results import result_signer, upload_url
 from bacalhau_nats.node.servers import connected, nats_servers, without_password
 from bacalhau_nats.ports import PluginContext
 from bacalhau_nats.requester.service import RequesterService
@@ -142,6 +144,7 @@ class _Node:
         if not also_compute:
             every = settings.compute.heartbeat.interval
             await self._stack.enter_async_context(say_hello(self._bus, report, every))
+        signer = result_signer(settings, self._stack)
         self._roles.append(
             RequesterService(
                 self._bus,
@@ -154,14 +157,15 @@ class _Node:
                 topology=streams,
                 blobs=self._store("blobs"),
                 results=self._store("results"),
+                signer=signer,
             )
         )
         if settings.orchestrator.gateway:
-            gateway = self._gateway(outlook, report)
+            gateway = self._gateway(outlook, report, signer)
             self.api_url = gateway.url
             self._roles.append(gateway)
 
-    def _gateway(self, outlook: Outlook, report: NodeReport) -> GatewayService:
+    def _gateway(self, outlook: Outlook, report: NodeReport, signer: ResultSigner) -> GatewayService:
         settings, me = self._settings, self._me
         identity = Identity(me.node_id, me.instance, "", me.build, report)
         core = GatewaySettings(
@@ -188,6 +192,7 @@ class _Node:
             identity,
             blobs=self._store("blobs"),
             results=self._store("results"),
+            signer=signer,
         )
 
     def _store(self, name: str) -> ObjectStore:
@@ -238,7 +243,7 @@ class _Node:
             ports=(network.port_range_start, network.port_range_end),
             env_allowed=settings.compute.env.allow_list,
             node_env=dict(os.environ),  # noqa: TID251 - a job may ask for a variable of the node
-            rules=slices.policy_rules(settings, found.storages),
+            rules=slices.policy_rules(settings, found.storages, found.publishers),
             disk_reserve=settings.compute.disk_reserve,
         )
         compute = ComputeService(self._bus, self.bulk, self._clock, service, found, version=me.version)
@@ -273,6 +278,7 @@ class _Node:
                 settings=slices.plugin_section(self._settings, group, name),
                 blobs=blobs,
                 results=results,
+                upload_url=upload_url(self._bus, self._me.node_id),
             )
 
         return await self._stack.enter_async_context(plugins.open_plugins(group, names, context))

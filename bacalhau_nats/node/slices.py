@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bacalhau_nats import plugins
+from bacalhau_nats.clients.s3 import Place
+from bacalhau_nats.clients.s3_signing import DEFAULT_EXPIRATION, ManagedBucket, SigningSettings
 from bacalhau_nats.compute.bidder import Rule
 from bacalhau_nats.compute.environment import refuses_env
 from bacalhau_nats.domain.intake import JobDefaults, TypeDefaults
@@ -14,7 +16,7 @@ from bacalhau_nats.domain.retry import RetryPolicy
 from bacalhau_nats.domain.scheduling.plan import Policy
 from bacalhau_nats.domain.spec import JobSpec, NetworkType, ResourcesConfig, SpecConfig
 from bacalhau_nats.messaging.topology import Topology
-from bacalhau_nats.ports import Holder, Storage
+from bacalhau_nats.ports import Choosy, Holder, Publisher, Storage
 from bacalhau_nats.requester.desk import DeskSettings
 from bacalhau_nats.requester.service import RequesterSettings
 from bacalhau_nats.settings import Settings
@@ -101,32 +103,53 @@ def plugin_section(settings: Settings, group: str, name: str) -> Mapping[str, An
             return section | {"RejectNetworked": rejected, "LostWindow": window}
         case plugins.EXECUTORS, _:
             return settings.engines.types.of(name)
-        case plugins.STORAGE, "urldownload":
-            inputs = settings.input_sources
-            return inputs.types.of("url") | {
-                "ReadTimeout": inputs.read_timeout,
-                "MaxRetryCount": inputs.max_retry_count,
-            }
-        case plugins.STORAGE, "local" | "localdirectory":
-            return {"AllowListedLocalPaths": settings.compute.allow_listed_local_paths}
-        case plugins.STORAGE, "ipfs":
-            patience = settings.input_sources
-            return patience.types.of(name) | {
-                "ReadTimeout": patience.read_timeout,
-                "MaxRetryCount": patience.max_retry_count,
-            }
         case plugins.STORAGE, _:
-            return settings.input_sources.types.of(name)
+            return _storage_section(settings, name)
         case plugins.PUBLISHERS, "local":
             section = settings.publishers.types.of(name)
             if settings.source("Publishers.Types.Local.Port") == "default":
                 section.pop("Port", None)  # not asked for: any free one will do when it is taken
             return section
+        case plugins.PUBLISHERS, "s3" | "s3managed":
+            return {"DeniedNetworks": settings.input_sources.types.url.denied_networks}
         case _:
             return settings.publishers.types.of(name)
 
 
-def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[Rule, ...]:
+def _storage_section(settings: Settings, name: str) -> Mapping[str, Any]:
+    inputs = settings.input_sources
+    patience = {"ReadTimeout": inputs.read_timeout, "MaxRetryCount": inputs.max_retry_count}
+    match name:
+        case "urldownload":
+            return inputs.types.of("url") | patience
+        case "ipfs":
+            return inputs.types.of(name) | patience
+        case "s3":
+            return inputs.types.of(name) | patience | {"DeniedNetworks": inputs.types.url.denied_networks}
+        case "local" | "localdirectory":
+            return {"AllowListedLocalPaths": settings.compute.allow_listed_local_paths}
+        case _:
+            return inputs.types.of(name)
+
+
+def signing(settings: Settings) -> SigningSettings:
+    """What an orchestrator signs for others, and with which bucket of its own."""
+    shared, managed = settings.publishers.types.s3, settings.publishers.types.s3_managed
+    return SigningSettings(
+        shared=not shared.pre_signed_url_disabled,
+        expiration=shared.pre_signed_url_expiration,
+        managed=ManagedBucket(
+            bucket=managed.bucket,
+            prefix=managed.key_,
+            place=Place(managed.endpoint, managed.region),
+            expiration=managed.pre_signed_url_expiration or DEFAULT_EXPIRATION,
+        ),
+    )
+
+
+def policy_rules(
+    settings: Settings, storages: Mapping[str, Storage], publishers: Mapping[str, Publisher]
+) -> tuple[Rule, ...]:
     """This node's own reasons to refuse a job for good."""
     admission, allowed = settings.job_admission_control, settings.compute.env.allow_list
 
@@ -156,7 +179,12 @@ def policy_rules(settings: Settings, storages: Mapping[str, Storage]) -> tuple[R
         targets = ", ".join(missing)
         return f"takes only jobs whose inputs it holds, and does not hold {targets}" if missing else ""
 
-    return networked, stateless, variables, sources, held
+    def publishing(job: JobSpec) -> str:
+        wanted = job.task.effective_publisher
+        publisher = publishers.get(wanted.kind)
+        return publisher.refuses(wanted) if isinstance(publisher, Choosy) else ""
+
+    return networked, stateless, variables, sources, held, publishing
 
 
 def _is_here(source: SpecConfig, storages: Mapping[str, Storage]) -> bool:

@@ -5,7 +5,10 @@ A plugin author imports this package and nothing else.
 
 from bacalhau_nats.ports.logs import LogEntry, LogStart
 from bacalhau_nats.ports.plugins import (
+    WHOLE,
     Blobs,
+    Choosy,
+    Divisible,
     Executor,
     Failure,
     Health,
@@ -14,8 +17,10 @@ from bacalhau_nats.ports.plugins import (
     Outcome,
     PluginContext,
     Publisher,
+    Share,
     Storage,
     Stream,
+    UploadURL,
     Volume,
     Work,
     WorkFailed,
@@ -23,9 +28,12 @@ from bacalhau_nats.ports.plugins import (
 from bacalhau_nats.ports.roles import Clock, ComputeBus, Records, RequesterBus, Sight
 
 __all__ = [
+    "WHOLE",
     "Blobs",
+    "Choosy",
     "Clock",
     "ComputeBus",
+    "Divisible",
     "Executor",
     "Failure",
     "Health",
@@ -38,9 +46,11 @@ __all__ = [
     "Publisher",
     "Records",
     "RequesterBus",
+    "Share",
     "Sight",
     "Storage",
     "Stream",
+    "UploadURL",
     "Volume",
     "Work",
     "WorkFailed",

@@ -8,7 +8,7 @@ registration call, no global. ``bacalhau_nats.testing`` has a conformance suite 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel, ValidationError
 
 from bacalhau_nats.domain.execution import Reason
-from bacalhau_nats.domain.ids import ExecutionID, NodeID
+from bacalhau_nats.domain.ids import ExecutionID, JobID, NodeID
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobSpec, SpecConfig, Task
 from bacalhau_nats.errors import InvalidSettings
@@ -48,6 +48,11 @@ class Blobs(Protocol):
         ...
 
 
+UploadURL = Callable[[JobID, ExecutionID], Awaitable[str]]
+"""Asks the orchestrator for a URL to which the results of an execution may be put once, its bucket being the
+orchestrator's. Without ids it only says whether there is such a bucket, and gives no URL. Raises BacalhauError."""
+
+
 @dataclass(frozen=True, slots=True)
 class PluginContext:
     """Where a plugin finds itself. ``settings`` is the plugin's own section, not yet validated."""
@@ -58,6 +63,7 @@ class PluginContext:
     settings: Mapping[str, Any] = field(default_factory=dict)
     blobs: Blobs | None = None  # content that did not fit into a fact, by sha256
     results: Blobs | None = None  # published results
+    upload_url: UploadURL | None = None
 
     def read(self, model: type[_Settings]) -> _Settings:
         """Validate ``settings`` as ``model``. Raises InvalidSettings naming each key that cannot be used."""
@@ -73,10 +79,14 @@ class PluginContext:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a plugin can be used right now; ``why`` says what is missing when it cannot."""
+    """Whether a plugin can be used right now; ``why`` says what is missing when it cannot.
+
+    ``configured`` is False when nobody has set it up here, which is no trouble to warn of.
+    """
 
     ok: bool
     why: str = ""
+    configured: bool = True
 
 
 # --- executors ------------------------------------------------------------------------------------
@@ -227,6 +237,27 @@ class Holder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of an input an execution gets: ``index`` of ``count``; ``budget`` is bytes on disk, 0 for any."""
+
+    index: int = 0
+    count: int = 1
+    budget: int = 0
+
+
+WHOLE = Share()
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A storage that can also give each partition of a job its own part of an input."""
+
+    def share(self, share: Share) -> Storage:
+        """Give the storage as one execution may use it."""
+        ...
+
+
 class Publisher(Protocol):
     """Takes the results folder of an execution out of the node."""
 
@@ -239,4 +270,13 @@ class Publisher(Protocol):
 
         Nothing half-stored is ever returned. Raises WorkFailed with reason PUBLISH.
         """
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A publisher that can tell by its parameters that it will not work, before the work is done."""
+
+    def refuses(self, spec: SpecConfig) -> str:
+        """Say why this node will never publish as ``spec`` says; empty when it may."""
         ...

@@ -7,9 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bacalhau_nats.clients.s3_signing import ResultSigner
 from bacalhau_nats.domain.ids import JobID, NodeID
 from bacalhau_nats.domain.model import Model
-from bacalhau_nats.messages import Bid, Decline, NodeStatus, Offer, RollCall, Wanted, WhatShouldIDo
+from bacalhau_nats.messages import (
+    Bid,
+    Decline,
+    NodeStatus,
+    Offer,
+    RollCall,
+    Wanted,
+    WhatShouldIDo,
+    WhereToUpload,
+)
 from bacalhau_nats.messaging.bids import keep_answers
 from bacalhau_nats.messaging.blobs import ObjectStore
 from bacalhau_nats.messaging.bus import Bus
@@ -17,11 +27,12 @@ from bacalhau_nats.messaging.nudges import Nudges, Task
 from bacalhau_nats.messaging.outlook import Outlook
 from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.services import Endpoint
-from bacalhau_nats.messaging.subjects import BID, OFFER, REQUESTER_STATUS, ROLL_CALL, WANTED
+from bacalhau_nats.messaging.subjects import BID, OFFER, REQUESTER_STATUS, ROLL_CALL, UPLOAD, WANTED
 from bacalhau_nats.messaging.topology import ACK_WAIT_SECONDS, Topology
 from bacalhau_nats.ports import Clock
 from bacalhau_nats.requester.desk import Desk, DeskSettings
 from bacalhau_nats.requester.retention import Retention
+from bacalhau_nats.requester.uploads import Uploads
 
 _TICK = 1.0
 _WORKING_EVERY = ACK_WAIT_SECONDS / 3
@@ -73,6 +84,7 @@ class RequesterService:
         topology: Topology,
         blobs: ObjectStore,
         results: ObjectStore,
+        signer: ResultSigner,
     ) -> None:
         self._bus, self._outlook, self._clock, self._settings = bus, outlook, clock, settings
         self._me, self._instance, self._version = me, instance, version
@@ -90,6 +102,7 @@ class RequesterService:
             clock=clock,
             settings=settings.desk,
         )
+        self._uploads = Uploads(outlook.view, outlook, records, signer) if signer.manages else None
         self._awake = asyncio.Event()
         self._bids_gone = asyncio.Event()
         self.ready = asyncio.Event()
@@ -101,10 +114,13 @@ class RequesterService:
         answers: tuple[type[Model], ...] = (Bid, Decline)
         bids = await bus.subscribe(BID.any(cell=cell, requester=self._me), answers, self._on_answer)
         forget = bus.on_reconnect(self._reconnected)
-        endpoints = (
+        endpoints = [
             Endpoint("wanted", WANTED(cell=cell), WhatShouldIDo, self._wanted),
             Endpoint("status", REQUESTER_STATUS(cell=cell, node=self._me), NodeStatus, self._status),
-        )
+        ]
+        if self._uploads is not None:  # nobody answers where there is no bucket: another one may have it
+            uploads = Endpoint("upload", UPLOAD(cell=cell), WhereToUpload, self._uploads.answer)
+            endpoints.append(uploads)
         try:
             async with (
                 bus.service("bacalhau-requester", self._version, "decides which node runs what", endpoints),

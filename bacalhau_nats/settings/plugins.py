@@ -68,10 +68,17 @@ class URLSettings(Section):
         return networks
 
 
+class S3InputSettings(Section):
+    """Objects of S3 buckets."""
+
+    anonymous: bool = key(False, "Whether a node without AWS credentials reads public buckets.")
+
+
 class InputSourceTypes(PluginTypes):
     """Settings of single input sources."""
 
     ipfs: IPFSInputSettings = part(IPFSInputSettings)
+    s3: S3InputSettings = part(S3InputSettings)
     url: URLSettings = part(URLSettings)
 
 
@@ -87,18 +94,22 @@ class InputSourcesSettings(Section):
 class S3Settings(Section):
     """Results in S3, read by clients through pre-signed URLs."""
 
-    pre_signed_url_disabled: bool = key(False, "Whether results are named without signing.", unused=True)
-    pre_signed_url_expiration: Duration = key(0.0, "How long a signed URL is good.", unused=True, ge=0)
+    pre_signed_url_disabled: bool = key(False, "Whether results are named without signing.")
+    pre_signed_url_expiration: Duration = key(
+        0.0, "How long a signed URL is good, up to a week; 0 is 15 minutes.", ge=0, le=604800
+    )
 
 
 class S3ManagedSettings(Section):
-    """A bucket the orchestrator owns."""
+    """A bucket the orchestrator owns, for the results of jobs whose publisher is s3managed."""
 
-    bucket: Text = key("", "Name of the bucket.", unused=True)
-    key_: Text = key("", "Prefix of all object keys.", unused=True)
-    region: Text = key("", "Region of the bucket.", unused=True)
-    endpoint: Text = key("", "URL of the S3 service.", unused=True)
-    pre_signed_url_expiration: Duration = key(3600.0, "How long a signed URL is good.", unused=True, ge=0)
+    bucket: Text = key("", "Name of the bucket.")
+    key_: Text = key("", "Prefix of all object keys.")
+    region: Text = key("", "Region of the bucket.")
+    endpoint: Text = key("", "URL of the S3 service, as nodes and clients reach it; empty is AWS.")
+    pre_signed_url_expiration: Duration = key(
+        3600.0, "How long a signed URL is good, up to a week; 0 is 15 minutes.", ge=0, le=604800
+    )
 
 
 class LocalPublisherSettings(Section):

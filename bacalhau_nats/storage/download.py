@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
+from bacalhau_nats.clients.denied import DeniedNetworks
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.ports import WorkFailed
-from bacalhau_nats.storage.denied import DeniedNetworks
 from bacalhau_nats.storage.url_cache import unless, version_of
 
 if TYPE_CHECKING:

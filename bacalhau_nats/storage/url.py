@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field, field_validator
 
+from bacalhau_nats.clients.denied import DeniedNetworks
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.locality import input_digest
 from bacalhau_nats.domain.model import Model
@@ -25,7 +26,6 @@ from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.ports import Health, LogSink, PluginContext, Volume, WorkFailed
 from bacalhau_nats.storage.cache import BlobCache
-from bacalhau_nats.storage.denied import DeniedNetworks
 from bacalhau_nats.storage.download import Downloaded, Downloader, Limits, TryAgain, checked_url, shown
 from bacalhau_nats.storage.url_cache import Note, URLCache
 

@@ -15,9 +15,19 @@ from pathlib import Path
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.spec import SpecConfig
-from bacalhau_nats.ports import PluginContext, Storage, Stream, Volume, WorkFailed
+from bacalhau_nats.ports import (
+    WHOLE,
+    Divisible,
+    PluginContext,
+    Share,
+    Storage,
+    Stream,
+    Volume,
+    WorkFailed,
+)
 from bacalhau_nats.testing.claims import must
 
+_PARTITIONS = 3
 OpenStorage = Callable[[PluginContext], AbstractAsyncContextManager[Storage]]
 
 
@@ -72,6 +82,8 @@ async def check_storage(
             await _serves(storage, case, work / f"case-{number}")
             await asyncio.to_thread(shutil.rmtree, work / f"case-{number}", ignore_errors=True)
             await _shares(storage, case, work / f"shared-{number}")
+            if isinstance(storage, Divisible):
+                await _divides(storage, case, work / f"divided-{number}")
             await _can_be_cancelled(storage, case, work / f"cancelled-{number}")
         for number, source in enumerate(broken):
             await _refuses(storage, source, work / f"broken-{number}")
@@ -104,6 +116,29 @@ async def _shares(storage: Storage, case: StorageCase, into: Path) -> None:
         must(found == case.content, "removing the folder of one execution took away the input of another")
 
 
+async def _divides(storage: Divisible, case: StorageCase, into: Path) -> None:
+    """A job of one execution gets all, and several executions together nothing less; each gets the same again."""
+    await _serves(storage.share(WHOLE), case, into / "whole")
+    if isinstance(case.content, bytes):
+        return
+    together: dict[str, bytes] = {}
+    for index in range(_PARTITIONS):
+        shares = []
+        for attempt in ("first", "second"):
+            part = storage.share(Share(index, _PARTITIONS))
+            place = into / f"{attempt}-{index}"
+            volume = await part.fetch(case.source, case.target, place, RecordedLog())
+            shares.append(await asyncio.to_thread(_files, volume.source))
+        must(
+            shares[0] == shares[1], f"partition {index} got {sorted(shares[0])}, and then {sorted(shares[1])}"
+        )
+        together |= shares[0]
+    must(
+        together == case.content,
+        f"the partitions got {sorted(together)} together, not {sorted(case.content)}",
+    )
+
+
 async def _can_be_cancelled(storage: Storage, case: StorageCase, into: Path) -> None:
     """Whenever the fetch is cancelled, it ends, and a later one works."""
     for steps in range(4):
@@ -134,8 +169,10 @@ async def _refuses(storage: Storage, source: SpecConfig, into: Path) -> None:
 
 
 def _content(path: Path) -> bytes | dict[str, bytes]:
-    if path.is_file():
-        return path.read_bytes()
+    return path.read_bytes() if path.is_file() else _files(path)
+
+
+def _files(path: Path) -> dict[str, bytes]:
     return {
         found.relative_to(path).as_posix(): found.read_bytes()
         for found in sorted(path.rglob("*"))

@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from bacalhau_nats.clients.denied import DeniedNetworks
+from bacalhau_nats.clients.s3 import Place, S3Clients
+from bacalhau_nats.clients.s3_signing import ManagedBucket, ResultSigner, SigningSettings
 from bacalhau_nats.domain.ids import NodeID
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.plugins import PUBLISHERS, find
@@ -37,6 +40,39 @@ async def test_local(tmp_path):
     await check_publisher(
         find(PUBLISHERS, "local"), PluginContext("test", NodeID("n"), tmp_path, {"Port": 0}), download
     )
+
+
+@pytest.mark.xdist_group("s3")
+async def test_s3(s3, tmp_path, monkeypatch):
+    for name, value in s3.owner.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = s3.bucket("conformance-out")
+
+    async def download(result, path):
+        path.write_bytes(s3.read(result.params["Bucket"], result.params["Key"]))
+
+    params = {"bucket": bucket, "key": "{jobID}/{executionID}", "endpoint": s3.endpoint}
+    context = PluginContext("test", NodeID("n"), tmp_path)
+    await check_publisher(find(PUBLISHERS, "s3"), context, download, SpecConfig(type="s3", params=params))
+
+
+@pytest.mark.xdist_group("s3")
+async def test_s3managed(s3, tmp_path):
+    bucket = ManagedBucket(s3.bucket("conformance-managed"), "all", Place(s3.endpoint))
+    clients = S3Clients(s3.owner.env, DeniedNetworks())
+    signer = ResultSigner(clients, SigningSettings(managed=bucket))
+
+    async def upload_url(job, execution):
+        return await signer.upload_url(job, execution) if execution else ""
+
+    async def download(result, path):
+        signed = await signer.signed(result)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            path.write_bytes((await client.get(signed.params["PreSignedURL"])).raise_for_status().content)
+
+    context = PluginContext("test", NodeID("n"), tmp_path, upload_url=upload_url)
+    await check_publisher(find(PUBLISHERS, "s3managed"), context, download)
+    clients.close()
 
 
 @pytest.mark.parametrize(

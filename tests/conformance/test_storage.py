@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -68,6 +69,34 @@ async def test_local(name, tmp_path):
     )
 
 
+@pytest.mark.xdist_group("s3")
+async def test_s3(s3, tmp_path, monkeypatch):
+    for name, value in s3.reader.env.items():
+        monkeypatch.setenv(name, value)
+    files = {"a": b"1", "sub/b": b"22", "sub/empty": b""}
+    bucket = s3.bucket("conformance-in", {f"data/{name}": content for name, content in files.items()})
+
+    def of(key, **more):
+        return spec(Bucket=bucket, Key=key, Endpoint=s3.endpoint, **more)
+
+    await check_storage(
+        find(STORAGE, "s3"),
+        PluginContext("test", NodeID("n"), tmp_path),
+        [
+            StorageCase(of("data/"), files),
+            StorageCase(of("data/a"), {"a": b"1"}),
+            StorageCase(of("data/su*"), {"sub/b": b"22", "sub/empty": b""}),
+            StorageCase(of("", Filter=r"/b$"), {"data/sub/b": b"22"}),
+            StorageCase(of("data/", Partition={"Type": "object"}), files),
+        ],
+        [
+            *(spec(), of("data/missing"), of("data/", VersionID="1"), of("data/", Filter="(")),
+            spec(Bucket="no-such-bucket", Endpoint=s3.endpoint),
+            spec(Bucket="b", Endpoint="http://169.254.169.254"),
+        ],
+    )
+
+
 class _Careless:
     """Gives everybody the same file, in the folder of whoever came first."""
 
@@ -87,6 +116,37 @@ class _Careless:
             self.made = into / "file"
             self.made.write_bytes(b"wrong" if self.flaw == "content" else b"right")
         return Volume(self.made, "/elsewhere" if self.flaw == "target" else target, self.flaw != "writable")
+
+
+class _Divided(_Careless):
+    """Gives each partition one of four files: loses the last, or gives another one each time."""
+
+    def __init__(self, flaw, files="abcd"):
+        super().__init__(flaw)
+        self.files = files
+        self.shares = 0
+
+    def share(self, share):
+        self.shares += 1
+        number = share.index if self.flaw == "loses" else self.shares % 4
+        return _Divided("", "abcd" if share.count == 1 else "abcd"[number])
+
+    async def fetch(self, source, target, into, logs):
+        into.mkdir(parents=True)
+        for name in self.files:
+            (into / name).write_bytes(b"1")
+        return Volume(into, target)
+
+
+@pytest.mark.parametrize(("flaw", "said"), [("loses", "together"), ("forgets", "and then")])
+async def test_the_suite_catches_a_storage_that_divides_badly(flaw, said, tmp_path):
+    @asynccontextmanager
+    async def opened(_):
+        yield _Divided(flaw)
+
+    case = StorageCase(spec(), dict.fromkeys("abcd", b"1"))
+    with pytest.raises(AssertionError, match=said):
+        await check_storage(opened, PluginContext("test", NodeID("n"), tmp_path), [case])
 
 
 @pytest.mark.parametrize(

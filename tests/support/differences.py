@@ -220,6 +220,30 @@ NOT_REPLAYED = (
             "A job that only a cordoned node could run waits for it."
         ),
     ),
+    (
+        "An S3 input of an ops or daemon job works",
+        "Every node gets all of it. Bacalhau refuses it, since such jobs have no count.",
+    ),
+    (
+        "`ChecksumSHA256` of an S3 input is compared with the content",
+        "Bacalhau compares it with what the service says, so it fails with services that keep no checksums.",
+    ),
+    (
+        "`ChecksumSHA256` of an archive in S3 is always that of the whole archive",
+        "Bacalhau gives that of the parts when it was sent in several; nobody can check that later.",
+    ),
+    (
+        "`Partition.DateFormat` has no time zone, day of the year or fraction of a second",
+        "Keys are dates.",
+    ),
+    (
+        "`s3managed` is offered by nodes only while an orchestrator has a bucket for it",
+        "A job then fails before it runs. Bacalhau's fails when its work is done.",
+    ),
+    (
+        "A job cannot name an S3 endpoint at a link-local or metadata address",
+        "It could read the credentials of the machine.",
+    ),
     ("A queued job starts as soon as a node has room or joins", "Bacalhau looks once a minute."),
     (
         "Inputs are mounted read-only, except local paths that say otherwise",

@@ -90,5 +90,12 @@ def stays_silent() -> Answer:
     return answer
 
 
+def never_answers() -> Answer:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    return answer
+
+
 def redirects(to: str, status: str = "302 Found") -> Answer:
     return says(b"", status, f"Location: {to}")

@@ -116,7 +116,14 @@ def get(
         with progress.downloads() as show:
             async with asyncio.timeout(download_timeout_secs or None):
                 return await client.download(
-                    name, into, path=path, raw=raw, namespace=namespace, ipfs=ipfs, on_progress=show
+                    name,
+                    into,
+                    path=path,
+                    raw=raw,
+                    namespace=namespace,
+                    ipfs=ipfs,
+                    on_progress=show,
+                    environ=caller.environ,
                 )
 
     async def fetch_or_explain(client: Client) -> Downloaded:
@@ -128,9 +135,7 @@ def get(
                 raise
             kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
             if kind in ("service", "daemon"):
-                raise UserError(
-                    f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}"
-                ) from None
+                raise _never_any(kind, name) from None
             raise
 
     try:
@@ -141,6 +146,10 @@ def get(
             hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
         ) from None
     _tell(done, job)
+
+
+def _never_any(kind: str, name: str) -> UserError:
+    return UserError(f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}")
 
 
 def _folder(output_dir: str, name: str, namespace: str) -> Path:

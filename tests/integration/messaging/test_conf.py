@@ -27,6 +27,7 @@ from bacalhau_nats.messaging.subjects import (
     NODE_STATUS,
     OFFER,
     ROLL_CALL,
+    UPLOAD,
     WANTED,
     Cell,
 )
@@ -225,3 +226,13 @@ def _block(text: str, user: str) -> list[str]:
     block = text.partition(f"user: {user}\n")[2].partition("allow_responses")[0]
     lines = [line.strip() for line in block.splitlines()]
     return [line.split('"')[1] for line in lines if line.startswith('"')]
+
+
+async def test_a_node_may_ask_where_results_go_and_does_not_hear_what_others_ask(node, control):
+    subject = UPLOAD(cell=CELL.name)
+    assert await _hears(control, node, subject)
+    subscription = await node.client.subscribe(subject)
+    await node.flush()
+    await _say(control, subject)
+    await node.flush()
+    assert subscription.pending_msgs == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -31,7 +31,9 @@ class Site:
         self._stack.push_async_callback(made.stop)
         return made
 
-    def make(self, name: str, *roles: str, settings: Sequence[str] = ()) -> NodeProcess:
+    def make(
+        self, name: str, *roles: str, settings: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> NodeProcess:
         """Make a node that is a process; not started yet."""
         made = NodeProcess(
             name,
@@ -39,14 +41,16 @@ class Site:
             self.server.url,
             *roles,
             settings=[*self._common, *settings],
-            env={NODE_VARIABLE: name},
+            env={NODE_VARIABLE: name, **(env or {})},
         )
         self._stack.push_async_callback(made.kill)
         return made
 
-    async def process(self, name: str, *roles: str, settings: Sequence[str] = ()) -> NodeProcess:
+    async def process(
+        self, name: str, *roles: str, settings: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> NodeProcess:
         """Start a node as a process."""
-        return await self.make(name, *roles, settings=settings).start()
+        return await self.make(name, *roles, settings=settings, env=env).start()
 
     async def client(self, node: LoopNode | NodeProcess) -> Client:
         """Open a client of a node's gateway."""

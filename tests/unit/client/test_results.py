@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import tarfile
@@ -203,11 +204,13 @@ async def test_credentials_go_to_the_own_server_only(api: FakeApi, tmp_path: Pat
 async def test_a_result_that_cannot_be_downloaded_and_one_that_is_gone_are_told(
     api: FakeApi, tmp_path: Path
 ) -> None:
-    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": {"Bucket": "b"}}]})
+    params = {"Bucket": "b", "Key": "k/", "Endpoint": "http://e"}
+    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
     api.on(f"GET {JOB}/executions", {"Items": []})
     async with Client(api.url) as client:
-        with pytest.raises(UserError, match="'s3' cannot be downloaded"):
+        with pytest.raises(UserError, match="'s3' cannot be downloaded") as caught:
             await client.download("x", tmp_path)
+        assert "s3://b/k/ at http://e" in caught.value.hint
         gone = [{"Type": "urlDownload", "Params": {"URL": f"{api.url}/gone.tar.gz"}}]
         api.on(f"GET {JOB}/results", {"Items": gone})
         with pytest.raises(NotFound):
@@ -215,3 +218,46 @@ async def test_a_result_that_cannot_be_downloaded_and_one_that_is_gone_are_told(
         api.on(f"GET {JOB}/results", {"Items": []})
         assert (await client.download("x", tmp_path / "none")).results == 0
     assert not (tmp_path / "none").exists()
+
+
+def pre_signed(api: FakeApi, checksum: str) -> dict[str, object]:
+    url = f"{api.url}/b/{ONE}.tar.gz?X-Amz-Signature=0123"
+    source = {"Bucket": "b", "Key": f"{ONE}.tar.gz", "ChecksumSHA256": checksum}
+    return {
+        "Type": "s3PreSigned",
+        "Params": {"Managed": False, "PreSignedURL": url, "SourceSpec": source},
+    }
+
+
+async def test_a_signed_result_is_checked_against_the_checksum_of_its_object(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    data = archive(stdout="out")
+    right = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    api.on(f"GET {JOB}/executions", {"Items": []})
+    api.on(f"GET /b/{ONE}.tar.gz", Answer(data))
+    async with Client(api.url) as client:
+        for checksum in (right, "", f"{right}-3"):  # the last is one of parts: nothing to compare with
+            api.on(f"GET {JOB}/results", {"Items": [pre_signed(api, checksum)]})
+            await client.download("x", tmp_path / f"ok-{len(checksum)}")
+        wrong = base64.b64encode(bytes(32)).decode()
+        api.on(f"GET {JOB}/results", {"Items": [pre_signed(api, wrong)]})
+        with pytest.raises(BacalhauError, match="damaged") as caught:
+            await client.download("x", tmp_path / "wrong")
+    assert "Signature" not in caught.value.message
+
+
+async def test_a_result_that_the_server_does_not_sign_is_signed_with_the_callers_own_credentials(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    data = archive(stdout="out")
+    params = {"Bucket": "bucket", "Key": f"{ONE}.tar.gz", "Endpoint": api.url}
+    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
+    api.on(f"GET {JOB}/executions", {"Items": []})
+    api.on(f"GET /bucket/{ONE}.tar.gz", Answer(data))
+    environ = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": str(tmp_path)}
+    async with Client(api.url) as client:
+        await client.download("x", tmp_path / "got", environ=environ)
+    assert (tmp_path / "got" / "stdout").read_text() == "out"
+    (asked,) = api.of(f"GET /bucket/{ONE}.tar.gz")
+    assert asked.query["X-Amz-Credential"].startswith("mine/")

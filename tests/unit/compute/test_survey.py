@@ -58,6 +58,16 @@ async def test_an_engine_that_goes_is_not_advertised_until_it_is_back(caplog):
 
 
 @virtually
+async def test_what_nobody_has_set_up_is_no_trouble_to_warn_of(caplog):
+    survey, docker, _ = a_survey()
+    docker.health = Health(ok=False, why="no credentials", configured=False)
+    await survey.look()
+    assert survey.report.engines == ("noop",)
+    assert survey.unavailable == {"engine docker": "no credentials"}
+    assert caplog.records == []
+
+
+@virtually
 async def test_another_reason_is_said_again(caplog):
     survey, _, local = a_survey()
     for why in ("disk full", "disk full", "no disk"):

@@ -13,6 +13,7 @@ from bacalhau_nats.domain.job import JobState
 from bacalhau_nats.domain.node import NodeRole
 from bacalhau_nats.domain.resources import Resources
 from bacalhau_nats.domain.spec import JobType, SpecConfig
+from bacalhau_nats.errors import InvalidSettings
 from bacalhau_nats.gateway.core import GatewaySettings
 from bacalhau_nats.gateway.paging import Page, read_token
 from bacalhau_nats.gateway.queries import Queries
@@ -296,6 +297,38 @@ async def test_results_elsewhere_are_given_as_they_were_published_and_not_escape
     world.start(job_id)
     world.finish(job_id, SpecConfig(type="s3", params={"Key": "a&b<c>"}))
     assert '"Key":"a&b<c>"' in (await world.http.get(f"{JOBS}/a/results")).text
+
+
+async def test_results_in_a_bucket_are_given_with_the_url_that_was_signed_for_them():
+    world, job_id = await an_idle_job()
+    world.start(job_id)
+    world.finish(job_id, SpecConfig(type="s3", params={"Key": "a.tar.gz"}))
+
+    async def signed(result):
+        return SpecConfig(type="s3PreSigned", params={"PreSignedURL": f"http://s3/{result.param('Key')}?x"})
+
+    world.gateway.signed = signed
+    (item,) = (await world.http.get(f"{JOBS}/a/results")).json()["Items"]
+    assert item == {"Type": "s3PreSigned", "Params": {"PreSignedURL": "http://s3/a.tar.gz?x"}}
+
+
+async def test_results_that_this_gateway_cannot_sign_name_the_setting():
+    world, job_id = await an_idle_job()
+    world.start(job_id)
+    world.finish(job_id, SpecConfig(type="s3managed", params={"JobID": job_id}))
+
+    async def signed(_):
+        raise InvalidSettings("no bucket", hint="set Publishers.Types.S3Managed.Bucket")
+
+    world.gateway.signed = signed
+    answer = await world.http.get(f"{JOBS}/a/results")
+    problem = answer.json()
+    assert (answer.status_code, problem["Code"], problem["Message"]) == (
+        500,
+        "ConfigurationError",
+        "no bucket",
+    )
+    assert problem["Hint"] == "set Publishers.Types.S3Managed.Bucket"
 
 
 # --- nodes ------------------------------------------------------------------------------------------------

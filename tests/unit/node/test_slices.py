@@ -3,6 +3,8 @@
 import pytest
 
 from bacalhau_nats import plugins
+from bacalhau_nats.clients.s3 import Place
+from bacalhau_nats.clients.s3_signing import ManagedBucket, SigningSettings
 from bacalhau_nats.domain.locality import input_digest
 from bacalhau_nats.domain.spec import (
     InputSource,
@@ -103,6 +105,36 @@ def test_url_inputs_are_told_of_retries():
     assert (section["MaxRetryCount"], section["ReadTimeout"]) == (7, 9.0)
 
 
+def test_s3_is_told_of_retries_and_of_networks_that_are_denied():
+    settings = load(
+        "InputSources.MaxRetryCount=7",
+        "InputSources.ReadTimeout=9s",
+        "InputSources.Types.URL.DeniedNetworks=10.0.0.0/8",
+        "InputSources.Types.S3.Anonymous=true",
+    )
+    denied = ("10.0.0.0/8",)
+    assert slices.plugin_section(settings, S, "s3") == {
+        "Anonymous": True, "MaxRetryCount": 7, "ReadTimeout": 9.0, "DeniedNetworks": denied,
+    }  # fmt: skip
+    assert slices.plugin_section(settings, P, "s3") == {"DeniedNetworks": denied}
+    assert slices.plugin_section(settings, P, "s3managed") == {"DeniedNetworks": denied}
+
+
+def test_an_orchestrator_signs_as_it_is_told():
+    assert slices.signing(load()) == SigningSettings()
+    settings = load(
+        "Publishers.Types.S3.PreSignedURLDisabled=true",
+        "Publishers.Types.S3.PreSignedURLExpiration=1m",
+        "Publishers.Types.S3Managed.Bucket=b",
+        "Publishers.Types.S3Managed.Key=k",
+        "Publishers.Types.S3Managed.Region=r",
+        "Publishers.Types.S3Managed.Endpoint=http://e",
+        "Publishers.Types.S3Managed.PreSignedURLExpiration=2h",
+    )
+    bucket = ManagedBucket("b", "k", Place("http://e", "r"), 7200.0)
+    assert slices.signing(settings) == SigningSettings(shared=False, expiration=60.0, managed=bucket)
+
+
 @pytest.mark.parametrize("name", ["local", "localdirectory"])
 def test_local_inputs_are_told_what_is_allowed(name):
     section = slices.plugin_section(load("Compute.AllowListedLocalPaths=/data/**:rw"), S, name)
@@ -129,8 +161,15 @@ class Choosy:
         return "does not serve /etc" if source.param("Path") == "/etc" else ""
 
 
+class Particular:
+    """A publisher that wants a bucket."""
+
+    def refuses(self, spec):
+        return "" if spec.param("Bucket") else "wants a bucket"
+
+
 def reasons(job, *overrides):
-    rules = slices.policy_rules(load(*overrides), {"local": Choosy()})
+    rules = slices.policy_rules(load(*overrides), {"local": Choosy()}, {"s3": Particular(), "noop": object()})
     return [reason for rule in rules if (reason := rule(job))]
 
 
@@ -202,6 +241,17 @@ def test_variables_of_the_node_are_refused_unless_allowed():
 def test_sources_that_a_storage_never_serves_are_refused():
     job = a_job(task=a_task(input_sources=(an_input("/etc"), an_input("/data"), an_input("/etc", "other"))))
     assert reasons(job) == ["does not serve /etc"]
+
+
+@pytest.mark.parametrize(
+    ("publisher", "refused"),
+    [("s3", True), ("noop", False), ("other", False)],
+)
+def test_what_a_publisher_can_never_do_is_refused_before_the_work(publisher, refused):
+    job = a_job(task=a_task(publisher=SpecConfig(type=publisher)))
+    assert reasons(job) == (["wants a bucket"] if refused else [])
+    kept = a_job(task=a_task(publisher=SpecConfig(type=publisher, params={"Bucket": "b"})))
+    assert reasons(kept) == []
 
 
 def test_resources_stay_as_they_are_written():

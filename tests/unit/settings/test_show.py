@@ -42,7 +42,7 @@ Cell Orchestrator.{URLs,Gateway,Replicas,JobRetention} Orchestrator.Scheduler.{M
 Orchestrator.Logs.{MaxBytes,MaxAge} Compute.{DiskReserve,HoldTime,ShutdownGrace} Compute.Logs.{Quota,Rate}
 Engines.Types.Docker.{Registry,Username,Password}
 InputSources.Types.URL.{CacheSize,MaxSize,DeniedNetworks} Publishers.Types.Local.{MaxAge,MaxSize}
-InputSources.Types.IPFS.MaxSize
+InputSources.Types.IPFS.MaxSize InputSources.Types.S3.Anonymous
 """
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bacalhau_nats.storage.denied import DeniedNetworks
+from bacalhau_nats.clients.denied import DeniedNetworks
 
 
 @pytest.mark.parametrize(
