@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,7 @@ def logs(
 @switch("--raw", help="Keep what each execution published as it is, below raw/.")
 @click.option(
     "--download-timeout-secs",
+    "limit",
     type=options.Duration(),
     default="5m0s",
     show_default=True,
@@ -104,9 +106,7 @@ def logs(
 )
 @options.namespace()
 @click.pass_obj
-def get(
-    caller: Caller, /, *, job: str, output_dir: str, raw: bool, download_timeout_secs: float, namespace: str
-) -> None:
+def get(caller: Caller, /, *, job: str, output_dir: str, raw: bool, limit: float, namespace: str) -> None:
     name, _, path = job.partition("/")
     ipfs = caller.ipfs_endpoint()
     into = _folder(output_dir, name, namespace)
@@ -114,7 +114,7 @@ def get(
 
     async def fetch(client: Client) -> Downloaded:
         with progress.downloads() as show:
-            async with asyncio.timeout(download_timeout_secs or None):
+            async with _known_to_have_results(client, name, namespace), asyncio.timeout(limit or None):
                 return await client.download(
                     name,
                     into,
@@ -126,30 +126,30 @@ def get(
                     environ=caller.environ,
                 )
 
-    async def fetch_or_explain(client: Client) -> Downloaded:
-        try:
-            return await fetch(client)
-        except BacalhauError as error:
-            # The public server answers such a question with "Internal server error".
-            if error.details.get("Status") != "500":
-                raise
-            kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
-            if kind in ("service", "daemon"):
-                raise _never_any(kind, name) from None
-            raise
-
     try:
-        done = caller.call(fetch_or_explain)
+        done = caller.call(fetch)
     except TimeoutError:
         raise BusTimeout(
-            f"the results did not arrive within {download_timeout_secs:g} s",
+            f"the results did not arrive within {limit:g} s",
             hint="run the command again: it goes on where it stopped; --download-timeout-secs gives it more time",
         ) from None
     _tell(done, job)
 
 
-def _never_any(kind: str, name: str) -> UserError:
-    return UserError(f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}")
+@asynccontextmanager
+async def _known_to_have_results(client: Client, name: str, namespace: str) -> AsyncIterator[None]:
+    """Explain what the public server answers with "Internal server error": the question for a service's results."""
+    try:
+        yield
+    except BacalhauError as error:
+        if error.details.get("Status") != "500":
+            raise
+        kind = (await client.get(name, namespace=namespace))["Job"].get("Type", "")
+        if kind not in ("service", "daemon"):
+            raise
+        raise UserError(
+            f"a {kind} job has no results", hint=f"see what it prints: bacalhau job logs {name}"
+        ) from None
 
 
 def _folder(output_dir: str, name: str, namespace: str) -> Path:

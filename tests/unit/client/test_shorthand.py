@@ -121,7 +121,7 @@ def test_environment_variables_may_be_joined_with_commas_and_may_hold_them() -> 
     ("amounts", "message", "hint"),
     [
         ({"cpu": "abc"}, "invalid CPU value: abc", "500m"),
-        ({"cpu": 1, "memory": "12Q"}, "invalid memory value: 12Q", "512Mb"),
+        ({"cpu": 1, "memory": "12Q"}, "invalid memory value: 12q", "512Mb"),
         ({"disk": "-1"}, "invalid disk value: -1", "1.5GiB"),
         ({"gpu": "one"}, "invalid GPU value: one", "whole number"),
     ],

@@ -122,6 +122,7 @@ def test_nothing_that_could_be_elsewhere_is_wanted_of_a_drained_node(case):
 @given(cases(), st.sampled_from([Scheduling.CORDONED, Scheduling.DRAINING]))
 def test_a_cordon_alone_stops_nothing_and_a_drain_nothing_that_belongs_to_its_node(case, scheduling):
     kind = case.job.spec.type
+    case.nodes = {n: replace(node, scheduling=Scheduling.OPEN) for n, node in case.nodes.items()}
     before = {ending.execution.id for ending in (*case.plan().stop, *case.plan().abandon)}
     case.nodes = {n: replace(node, scheduling=scheduling) for n, node in case.nodes.items()}
     plan = case.plan()

@@ -217,7 +217,7 @@ def test_a_node_that_wants_its_data_local_refuses_what_it_would_have_to_fetch(so
     job = a_job(task=a_task(input_sources=(InputSource(source=source, target="/in"),)))
 
     def said(*overrides):
-        rules = slices.policy_rules(load(*overrides), {"urldownload": Keeper()})
+        rules = slices.policy_rules(load(*overrides), {"urldownload": Keeper()}, {})
         return [reason for rule in rules if (reason := rule(job))]
 
     refusal = ["takes only jobs whose inputs it holds, and does not hold /in"]
