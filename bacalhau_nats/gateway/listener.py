@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from bacalhau_nats.errors import StartFailed
-from bacalhau_nats.gateway.protocol import BoundedProtocol
+from bacalhau_nats.gateway.protocol import BoundedProtocol, tell_faults_of_clients
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,6 +32,7 @@ class Listener:
     def __init__(self, host: str, port: int, cert_file: str = "", key_file: str = "") -> None:
         self._cert_file, self._key_file = cert_file, key_file
         self._socket = _bind(host, port)
+        logging.getLogger("uvicorn.error").addFilter(tell_faults_of_clients)
 
     @property
     def url(self) -> str:

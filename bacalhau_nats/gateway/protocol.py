@@ -8,6 +8,7 @@ any other path as the plain request that it also is.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from typing import Any
 
@@ -75,6 +76,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+def tell_faults_of_clients(record: logging.LogRecord) -> bool:
+    """Tell in a line what a client did wrong; uvicorn logs a text that is no UTF-8 as an error of the server."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+    return True
 
 
 def _plain(status: bytes) -> bytes:

@@ -163,6 +163,13 @@ KNOWN = (
         "/History/Items|/Executions/Items|/Job/Revision",
     ),
     Known(
+        "A job waits in line while what ran before it still ends",
+        "Its room is free when the container is gone, not when it is told to go; the history says so.",
+        ("update-diff-rerun/rerun-of-a-running-and-a-stopped-job/08",),
+        "/History/Items: 5 items instead of 4",
+        comes=False,
+    ),
+    Known(
         "Executions of one job are placed side by side",
         "One may run before another has its node; the order of their steps is free.",
         ("jobs-placement/count-two/04",),
@@ -252,6 +259,13 @@ NOT_REPLAYED = (
     (
         "A URL input needs no server that answers HEAD with a length",
         "The size is counted while it arrives. Bacalhau refuses such a URL.",
+    ),
+    (
+        "A published result has a `manifest.json` beside stdout, stderr and exitCode",
+        (
+            "It lists size and SHA-256 of each file, and its digest is on the bus: `job get` proves what it fetched. No "
+            "result path can have that name."
+        ),
     ),
     (
         "Results on IPFS have no links",
