@@ -12,7 +12,7 @@ from bacalhau_nats.messaging.bus import Bus
 from bacalhau_nats.messaging.outlook import Outlook
 from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.topology import STATE
-from bacalhau_nats.node.run import SystemClock
+from bacalhau_nats.node.ground import SystemClock
 from tests.integration.messaging.conftest import SMALL
 from tests.support.waiting import eventually
 
