@@ -17,6 +17,7 @@ from bacalhau_nats.errors import BacalhauError, NotFound, Unavailable
 
 _CHECK_LIMIT = 2.0
 _LOOK_LIMIT = 1.0
+_LIST_LIMIT = 10.0
 _NO_SUCH = ("no link named", "does not exist", "not found")
 
 
@@ -75,18 +76,21 @@ class IPFSNode:
             raise
         return Content(str(found["Hash"]), int(found["CumulativeSize"]), found["Type"] == "directory")
 
-    async def has(self, cid: str) -> bool:
+    async def pins(self) -> frozenset[str]:
+        """List what is pinned with all that is in it, by CID. Raises Unavailable, BacalhauError."""
+        found = await self._ask(lambda ipfs: ipfs.pin.ls(pintype="recursive"), _LIST_LIMIT)
+        return frozenset(found.get("Keys") or ())
+
+    async def has(self, cid: str, limit: float = _LOOK_LIMIT) -> bool:
         """Say whether the node holds all of ``cid`` itself: pinned, or looked through and found here.
 
-        False, not an error, when that cannot be found out within a second.
+        False, not an error, when that cannot be found out within ``limit`` seconds.
         """
         try:
-            await self._ask(lambda ipfs: ipfs.pin.ls(cid, pintype="recursive"), _LOOK_LIMIT)
+            await self._ask(lambda ipfs: ipfs.pin.ls(cid, pintype="recursive"), limit)
         except _Refused:  # not pinned; parts of what is pinned, and what was fetched before, are here too
             try:
-                found = await self._ask(
-                    lambda ipfs: ipfs.files.stat(f"/ipfs/{cid}", with_local=True), _LOOK_LIMIT
-                )
+                found = await self._ask(lambda ipfs: ipfs.files.stat(f"/ipfs/{cid}", with_local=True), limit)
             except BacalhauError:
                 return False
             return bool(found.get("Local"))

@@ -2,7 +2,7 @@
 
 Params: ``CID``, of version 0 or 1. The file or folder lies at Target itself. It comes from the IPFS node of this
 compute node, which is asked how large it is before anything is written, and which keeps what it has fetched: each
-execution has a copy of its own, and the next one need not go to the network.
+execution has a copy of its own, and the next one need not go to the network. What it holds is told (`ipfs_held`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from bacalhau_nats.domain.model import Model
 from bacalhau_nats.domain.resources import show_bytes
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.errors import BacalhauError, BadArchive, InvalidSettings, Unavailable
-from bacalhau_nats.ports import Health, LogSink, PluginContext, Volume, WorkFailed
+from bacalhau_nats.ports import WHOLE, Health, LogSink, PluginContext, Share, Volume, WorkFailed
+from bacalhau_nats.storage.ipfs_held import HeldContent
 from bacalhau_nats.tarballs import Limits
 
 SETTING = "InputSources.Types.IPFS.Endpoint"
@@ -46,12 +47,21 @@ class IPFSSettings(Model):
 
 
 class IPFSStorage:
-    """Fetches from one IPFS node."""
+    """Fetches from one IPFS node; `share` gives the storage with the disk that one execution may use."""
 
-    def __init__(self, node: IPFSNode, endpoint: Endpoint, settings: IPFSSettings) -> None:
+    def __init__(
+        self,
+        node: IPFSNode,
+        endpoint: Endpoint,
+        settings: IPFSSettings,
+        held: HeldContent,
+        share: Share = WHOLE,
+    ) -> None:
         self._node = node
         self._endpoint = endpoint
         self._settings = settings
+        self._held = held
+        self._share = share
 
     async def check(self) -> Health:
         """Ask whether the IPFS node answers; one that comes or goes later is noticed."""
@@ -66,6 +76,17 @@ class IPFSStorage:
         """Say whether the IPFS node holds all of ``source`` itself, within some two seconds."""
         return not self.refuses(source) and await self._node.has(_cid(source))
 
+    def held(self) -> dict[str, int]:
+        """See `ports.Holder`."""
+        return self._held.held()
+
+    def shrink(self) -> None:
+        """Do nothing: what the IPFS node keeps is its own affair."""
+
+    def share(self, share: Share) -> IPFSStorage:
+        """Give the storage as one execution may use it. Each partition gets all: a folder is one content."""
+        return IPFSStorage(self._node, self._endpoint, self._settings, self._held, share)
+
     async def fetch(self, source: SpecConfig, target: str, into: Path, logs: LogSink) -> Volume:
         """Fetch it, trying again while the IPFS node fails; content that nobody has is looked for once."""
         if why := self.refuses(source):
@@ -76,6 +97,7 @@ class IPFSStorage:
         await self._must_fit(content, into)
         await logs.event(f"fetching {cid} from IPFS, {show_bytes(content.size)}")
         path = await self._patiently(lambda: self._download(cid, into), logs)
+        self._held.note(source, cid, content.size)
         await logs.event(f"fetched {cid}")
         return Volume(path, target)
 
@@ -86,6 +108,14 @@ class IPFSStorage:
                 f"{content.cid} on IPFS is {size} large; at most {show_bytes(most)} are allowed",
                 reason=Reason.INPUT,
                 retryable=False,
+            )
+        budget = self._share.budget
+        if budget and content.size > budget:
+            raise WorkFailed(
+                f"{content.cid} on IPFS takes {size} of disk, more than the {show_bytes(budget)} of this execution",
+                reason=Reason.DISK,
+                retryable=False,
+                hint="ask for more with Resources.Disk",
             )
         free = await asyncio.to_thread(_free, into)
         if content.size > free:
@@ -139,7 +169,14 @@ async def open_ipfs(context: PluginContext) -> AsyncIterator[IPFSStorage]:
         endpoint = parse_endpoint(settings.endpoint)
     except ValueError as error:
         raise InvalidSettings(f"{SETTING}: {error}") from None
-    yield IPFSStorage(IPFSNode(endpoint), endpoint, settings)
+    node = IPFSNode(endpoint)
+    held = HeldContent(node)
+    looking = asyncio.create_task(held.keep_looking(), name="ipfs held")
+    try:
+        yield IPFSStorage(node, endpoint, settings, held)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 def _cid(source: SpecConfig) -> str:

@@ -13,11 +13,14 @@ from bacalhau_nats.client import Client, Job
 from bacalhau_nats.client.wire import job_state
 from bacalhau_nats.domain.facts import report_key
 from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.locality import input_key
 from bacalhau_nats.domain.node import NodeReport
+from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.messaging.bus import connect
 from bacalhau_nats.messaging.records import JetRecords
 from bacalhau_nats.messaging.subjects import Cell
 from tests.support.http_server import Server, http_server, says
+from tests.support.ipfs import IPFSDaemon
 from tests.support.waiting import eventually
 
 from .conftest import Site, states
@@ -80,6 +83,50 @@ async def test_the_second_job_on_a_url_goes_to_the_node_that_has_it(site: Site, 
     # One after the other on idle nodes: without what they hold, each would have its turn.
     assert {await runs_on(client, job) for _ in range(6)} == {first}
     assert len([head for head in web.requests if "if-none-match" not in head.lower()]) == 1
+
+
+@pytest.mark.ipfs
+async def test_a_job_goes_to_the_node_whose_ipfs_node_has_its_input(
+    site: Site, ipfs: IPFSDaemon, tmp_path: Path
+) -> None:
+    other = IPFSDaemon(tmp_path)
+    other.start()
+    try:
+        pinned, loose = [await other.put(data=bytes([number]) * SIZE) for number in range(2)]
+        (await other.ask("pin/add", arg=pinned)).raise_for_status()
+        client = await site.client(await site.node("o1", "orchestrator"))
+        for name, daemon in (("c1", ipfs), ("c2", other), ("c3", ipfs)):
+            ask = f"InputSources.Types.IPFS.Endpoint={daemon.url}"
+            await site.node(name, "compute", settings=[ask, "InputSources.ReadTimeout=1s"])
+        async with connect(site.server.url, cell=Cell("main"), name="test") as bus:
+            records = JetRecords(bus)
+
+            async def told(cid: str) -> None:
+                name = input_key(SpecConfig(type="ipfs", params={"CID": cid}))
+
+                async def is_so() -> bool:
+                    fact = await records.get(report_key(NodeID("c2")))
+                    return (
+                        fact is not None and isinstance(fact.record, NodeReport) and name in fact.record.holds
+                    )
+
+                await eventually(is_so, within=15)
+
+            # No other IPFS node has it: an execution elsewhere would fail, and be seen.
+            for cid in (pinned, loose):
+                job = reading({"Type": "ipfs", "Params": {"CID": cid}}, "/in", "/in/data")
+                if cid == loose:
+                    await finally_runs(client, job)
+                await told(cid)
+                assert {await runs_on(client, job) for _ in range(4)} == {"c2"}
+    finally:
+        other.stop()
+
+
+async def finally_runs(client: Client, job: Job) -> None:
+    """Run a job that may fail on some nodes first."""
+    ended = await client.wait((await client.submit(job)).job_id, timeout=60)
+    assert job_state(ended) == "Completed", ended["State"]
 
 
 async def test_a_job_on_local_data_goes_to_the_only_node_that_has_it(site: Site) -> None:

@@ -11,12 +11,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bacalhau_nats.clients.ipfs import IPFSNode
+from bacalhau_nats.clients.ipfs_address import parse_endpoint
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.domain.ids import NodeID
+from bacalhau_nats.domain.locality import MOST, SMALL, input_digest
 from bacalhau_nats.domain.spec import SpecConfig
 from bacalhau_nats.errors import InvalidSettings
-from bacalhau_nats.ports import PluginContext, WorkFailed
+from bacalhau_nats.ports import WHOLE, Divisible, Holder, PluginContext, Share, WorkFailed
 from bacalhau_nats.storage.ipfs import open_ipfs
+from bacalhau_nats.storage.ipfs_held import HeldContent
 from bacalhau_nats.testing.storage import RecordedLog
 from tests.support.http_server import breaks_off, http_server, says
 from tests.support.tar import member, tar
@@ -29,6 +33,11 @@ FOLDER = tar(member(CID, type=tarfile.DIRTYPE, mode=0o755), member(f"{CID}/a", b
 
 def stat(size=1000, kind="directory"):
     said = {"Hash": CID, "Size": 0, "CumulativeSize": size, "Type": kind}
+    return says(json.dumps(said).encode(), "200 OK", JSON)
+
+
+def local(there):
+    said = {"Hash": CID, "CumulativeSize": 1, "Type": "file", "WithLocality": True, "Local": there}
     return says(json.dumps(said).encode(), "200 OK", JSON)
 
 
@@ -85,6 +94,18 @@ async def test_what_is_too_large_is_refused_before_anything_is_written(ipfs, tmp
     assert "at most 5.0 MB" in failed.message
     assert not (tmp_path / "into").exists()
     assert asked(ipfs, "get") == 0
+
+
+async def test_what_is_more_than_the_disk_of_its_execution_is_refused_before_any_download(ipfs, tmp_path):
+    async with opened(ipfs, tmp_path) as storage:
+        assert isinstance(storage, Divisible)
+        with pytest.raises(
+            WorkFailed, match=r"1\.0 kB of disk, more than the 999 B of this execution"
+        ) as caught:
+            await storage.share(Share(budget=999)).fetch(SOURCE, "/in", tmp_path / "into", RecordedLog())
+        assert (caught.value.failure.reason, caught.value.failure.retryable) == (Reason.DISK, False)
+        assert asked(ipfs, "get") == 0
+        await storage.share(Share(budget=1000)).fetch(SOURCE, "/in", tmp_path / "into", RecordedLog())
 
 
 async def test_what_the_disk_has_no_room_for_is_refused_and_may_go_elsewhere(ipfs, tmp_path, monkeypatch):
@@ -201,16 +222,58 @@ async def test_a_fetch_that_is_cancelled_while_nothing_comes_ends_at_once(ipfs, 
 
 
 @pytest.mark.parametrize(
-    ("pin", "local", "has"), [(True, False, True), (False, True, True), (False, False, False)]
+    ("pin", "here", "has"), [(True, False, True), (False, True, True), (False, False, False)]
 )
-async def test_it_knows_what_its_ipfs_node_holds_itself(pin, local, has, ipfs, tmp_path):
+async def test_it_knows_what_its_ipfs_node_holds_itself(pin, here, has, ipfs, tmp_path):
     pinned = says(json.dumps({"Keys": {CID: {"Type": "recursive"}}}).encode(), "200 OK", JSON)
     ipfs.on("/api/v0/pin/ls", pinned if pin else error(f"path '{CID}' is not pinned"))
-    said = {"Hash": CID, "CumulativeSize": 1, "Type": "file", "WithLocality": local, "Local": local}
-    ipfs.on("/api/v0/files/stat", says(json.dumps(said).encode(), "200 OK", JSON))
+    ipfs.on("/api/v0/files/stat", local(here))
     async with opened(ipfs, tmp_path) as storage:
         assert await storage.has(SOURCE) is has
         assert await storage.has(SpecConfig(type="ipfs", params={"CID": "nonsense"})) is False
+
+
+async def test_what_was_fetched_is_held_until_its_ipfs_node_has_it_no_more(ipfs, tmp_path):
+    ipfs.on("/api/v0/pin/ls", says(b'{"Keys": {}}', "200 OK", JSON))
+    ipfs.on("/api/v0/files/stat", stat(size=1_000_000))
+    async with opened(ipfs, tmp_path) as storage:
+        assert isinstance(storage, Holder)
+        assert storage.held() == {}
+        await storage.share(WHOLE).fetch(SOURCE, "/in", tmp_path / "into", RecordedLog())
+        assert storage.held() == {input_digest(SOURCE): 1_000_000}
+    held = HeldContent(IPFSNode(parse_endpoint(ipfs.url(""))))
+    held.note(SOURCE, CID, 1_000_000)
+    ipfs.on("/api/v0/pin/ls", says(b'{"Keys": {}}', "200 OK", JSON), error("not pinned"))
+    ipfs.on("/api/v0/files/stat", local(True))
+    await held.look()
+    assert held.held() == {input_digest(SOURCE): 1_000_000}
+    ipfs.on("/api/v0/pin/ls", says(b"", "503 Away"))
+    await held.look()
+    assert held.held() == {input_digest(SOURCE): 1_000_000}
+    ipfs.on("/api/v0/pin/ls", says(b'{"Keys": {}}', "200 OK", JSON), error("not pinned"))
+    ipfs.on("/api/v0/files/stat", local(False))
+    await held.look()
+    assert held.held() == {}
+
+
+async def test_what_is_pinned_is_held_with_its_size_asked_once(ipfs):
+    ipfs.on(
+        "/api/v0/pin/ls", says(json.dumps({"Keys": {CID: {"Type": "recursive"}}}).encode(), "200 OK", JSON)
+    )
+    ipfs.on("/api/v0/files/stat", stat(size=700_000))
+    held = HeldContent(IPFSNode(parse_endpoint(ipfs.url(""))))
+    await held.look()
+    await held.look()
+    assert held.held() == {input_digest(SOURCE): 700_000}
+    assert asked(ipfs, "files/stat") == 1
+
+
+def test_of_too_much_the_largest_is_remembered():
+    held = HeldContent(IPFSNode(parse_endpoint("http://127.0.0.1:9")))
+    sizes = [SMALL + (number * 7919) % 1000 for number in range(MOST + 50)]
+    for number, size in enumerate([*sizes, SMALL - 1]):
+        held.note(SpecConfig(type="ipfs", params={"CID": str(number)}), str(number), size)
+    assert sorted(held.held().values()) == sorted(sizes)[-MOST:]
 
 
 async def test_an_address_that_cannot_be_used_is_told_with_its_key(ipfs, tmp_path):
