@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -142,14 +142,18 @@ class JobHandle:
         path: str = "",
         raw: bool = False,
         replace: bool = False,
+        ipfs: str = "",
+        environ: Mapping[str, str] | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Downloaded:
         """Fetch the results into the folder ``into``, which is made when it is missing.
 
         Those of several executions are put together: stdout, stderr and exitCode one after the other in the
         order of the partitions, a file that several have below a folder of each. ``path`` fetches one file or
-        folder, ``raw`` keeps the archives packed. Doing it again is safe. Raises NotFound when no result has
-        ``path``, Conflict when a different file is in the way and ``replace`` is off.
+        folder, ``raw`` keeps the archives packed. Doing it again is safe. ``ipfs`` is the address of an IPFS node for
+        results that are there, ``environ`` leads to AWS credentials for those in buckets that the server has not
+        signed: the environment of this process unless it is given. Raises NotFound when no result has ``path``,
+        Conflict when a different file is in the way and ``replace`` is off.
         """
         return await self._client.download(
             self.job_id,
@@ -158,6 +162,8 @@ class JobHandle:
             raw=raw,
             replace=replace,
             namespace=self._namespace,
+            ipfs=ipfs,
+            environ=environ,
             on_progress=on_progress,
         )
 
