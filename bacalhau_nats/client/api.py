@@ -13,8 +13,9 @@ from uuid import uuid4
 from bacalhau_nats import __version__
 from bacalhau_nats.client import logs, own_keys, watch
 from bacalhau_nats.client.download import Progress
+from bacalhau_nats.client.located import order
 from bacalhau_nats.client.logs import LogLine, LogQuery
-from bacalhau_nats.client.results import Downloaded, Wanted, fetch, order
+from bacalhau_nats.client.results import Downloaded, Wanted, fetch
 from bacalhau_nats.client.transport import BrokenOff, Transport
 from bacalhau_nats.client.wire import (
     JOBS,
@@ -235,11 +236,12 @@ class Api:
         """Fetch a job's results into the folder ``into``; see `results.fetch`.
 
         ``ipfs`` is the address of an IPFS node for results that are there, ``environ`` leads to AWS credentials
-        for results in buckets that the server has not signed (`own_keys.sign`).
+        for results in buckets that the server has not signed: the environment of this process unless it is given.
         """
-        items = await own_keys.sign(await self.results(job, namespace=namespace), environ or {})
+        env = own_keys.given_or_own(environ)
+        items = await own_keys.sign(await self.results(job, namespace=namespace), env)
         placed = (await self.executions(job, namespace=namespace))["Items"] if items else []
-        wanted = Wanted(into=into, path=path, raw=raw, replace=replace, ipfs=ipfs)
+        wanted = Wanted(into=into, path=path, raw=raw, replace=replace, ipfs=ipfs, environ=env)
         return await fetch(self._http, order(items, placed), wanted, on_progress)
 
     # --- nodes and the server itself ------------------------------------------------------------------

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bacalhau_nats.client import environment
+from bacalhau_nats.client import environment, own_keys
 from bacalhau_nats.client.api import Api
 from bacalhau_nats.client.handle import JobHandle
-from bacalhau_nats.client.results import manifests, order
+from bacalhau_nats.client.located import order
+from bacalhau_nats.client.results import manifests
 from bacalhau_nats.client.wire import Submission
 from bacalhau_nats.errors import UserError
 
@@ -118,6 +119,13 @@ class Client(Api):
             if not token:
                 return
 
-    async def manifests(self, job: str, *, ipfs: str = "") -> dict[str, Manifest]:
-        """Download a job's results and give the manifest of each by its execution; see `results.manifests`."""
-        return await manifests(self._http, order(await self.results(job), ()), ipfs=ipfs)
+    async def manifests(
+        self, job: str, *, ipfs: str = "", environ: Mapping[str, str] | None = None
+    ) -> dict[str, Manifest]:
+        """Download a job's results and give the manifest of each by its execution; see `results.manifests`.
+
+        ``ipfs`` and ``environ`` are as in `download`.
+        """
+        env = own_keys.given_or_own(environ)
+        items = await own_keys.sign(await self.results(job), env)
+        return await manifests(self._http, order(items, ()), ipfs=ipfs, environ=env)

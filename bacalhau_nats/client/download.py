@@ -32,6 +32,15 @@ class Progress(NamedTuple):
     total: int
 
 
+class S3Folder(NamedTuple):
+    """A folder in a bucket; ``key`` ends in a slash. An empty place is what the environment says."""
+
+    bucket: str
+    key: str
+    region: str = ""
+    endpoint: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One result: whose it is, and where it can be had."""
@@ -43,6 +52,12 @@ class Result:
     digest: str = ""  # of the manifest in it, as its node reported it
     execution: str = ""
     cid: str = ""  # of a folder on IPFS; then there is no url
+    s3: S3Folder | None = None  # the same
+
+    @property
+    def is_folder(self) -> bool:
+        """Say whether it is fetched file by file, and not as an archive."""
+        return bool(self.cid or self.s3)
 
     @property
     def shown(self) -> str:

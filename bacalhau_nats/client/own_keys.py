@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from bacalhau_nats.client.wire import PublishedResult
@@ -9,10 +10,15 @@ from bacalhau_nats.client.wire import PublishedResult
 _SHARED = "s3"
 
 
+def given_or_own(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Give ``environ``, or the environment of this process: where every AWS client finds its credentials."""
+    return os.environ if environ is None else environ  # noqa: TID251 - the one place where results need it
+
+
 async def sign(items: Sequence[PublishedResult], environ: Mapping[str, str]) -> list[PublishedResult]:
     """Give ``items`` with a URL for each archive in a bucket, where ``environ`` leads to AWS credentials.
 
-    Everything else stays as it is. Raises Unavailable when a URL cannot be signed.
+    Everything else stays as it is; for folders see `s3_results`. Raises Unavailable when a URL cannot be signed.
     """
     if not any(item.get("Type", "").strip().lower() == _SHARED for item in items):
         return list(items)

@@ -3,36 +3,28 @@
 Each archive goes to ``raw/<name>`` (see `download`). What was unpacked is compared with the digest on the
 bus (see `proof`) and put together in a hidden folder beside the results first (see `merge`), so that a failure
 leaves no half of them, and a `kill -9` no file that is not whole. A receipt (see `receipt`) makes a repeated
-fetch find out that all is there. Results on IPFS are folders, not archives (see `ipfs_results`).
+fetch find out that all is there. Results on IPFS are folders, not archives (see `ipfs_results`), and so are some in
+buckets (see `s3_results`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bacalhau_nats.client import ipfs_results, merge, proof, receipt
+from bacalhau_nats.client import ipfs_results, merge, proof, receipt, s3_results
 from bacalhau_nats.client.download import Progress, Result, download
 from bacalhau_nats.client.transport import Transport
-from bacalhau_nats.client.wire import Execution, PublishedResult
-from bacalhau_nats.domain.ids import short
 from bacalhau_nats.domain.manifest import Entry, Manifest
-from bacalhau_nats.errors import BadArchive, NotFound, UserError
+from bacalhau_nats.errors import BadArchive, NotFound
 
-_EXECUTION = re.compile(r"e-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ADDRESS = {"urldownload": "url", "s3presigned": "presignedurl"}
 _ARCHIVES = (".tar.gz", ".tgz")
-_HEX = re.compile(r"[0-9a-fA-F]{64}")
 _STAGE = ".bacalhau-get"
 
 
@@ -40,7 +32,8 @@ _STAGE = ".bacalhau-get"
 class Wanted:
     """What the caller wants: where, which part (empty: all), packed or not, old files replaced or not.
 
-    ``ipfs`` is the address of the IPFS node to fetch results on IPFS through.
+    ``ipfs`` is the address of the IPFS node to fetch results on IPFS through, ``environ`` leads to AWS credentials
+    for folders in buckets.
     """
 
     into: Path
@@ -48,6 +41,7 @@ class Wanted:
     raw: bool = False
     replace: bool = False
     ipfs: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +62,6 @@ class Downloaded:
     left: tuple[str, ...] = ()
 
 
-def order(items: Sequence[PublishedResult], executions: Iterable[Execution]) -> list[Result]:
-    """Turn result specs into results, in the order of their partitions.
-
-    Raises UserError when one has a type that cannot be downloaded from here.
-    """
-    partition = {e.get("ID", ""): e.get("PartitionIndex", 0) for e in executions}
-    found: list[tuple[int, int, Result]] = []
-    for index, item in enumerate(items):
-        params = {key.lower(): value for key, value in (item.get("Params") or {}).items()}
-        kind = item.get("Type", "").strip()
-        url = str(params.get(_ADDRESS.get(kind.lower(), ""), "") or "")
-        cid = str(params.get("cid") or "") if kind.lower() == "ipfs" else ""
-        if not url and not cid:
-            raise UserError(
-                f"results of type {kind!r} cannot be downloaded by this command",
-                hint=_where_else(kind, params),
-            )
-        match = _EXECUTION.search(str(item.get("ExecutionID") or params.get("executionid") or url))
-        owner = match.group() if match else ""
-        result = Result(
-            owner=short(owner) or f"result-{index + 1}",
-            url=url,
-            size=_whole(params.get("size")),
-            sha256=_digest(str(params.get("sha256") or _of_source(params, "ChecksumSHA256"))),
-            digest=str((item.get("ResultDigest") or {}).get("Manifest", "")),
-            execution=owner,
-            cid=cid,
-        )
-        found.append((partition.get(owner, 0), index, result))
-    return [result for _, _, result in sorted(found, key=lambda entry: entry[:2])]
-
-
 async def fetch(
     http: Transport, results: Sequence[Result], wanted: Wanted, on_progress: Callable[[Progress], None]
 ) -> Downloaded:
@@ -115,6 +77,8 @@ async def fetch(
     for result in results:
         if result.cid:
             ipfs_results.endpoint_of(wanted.ipfs, result.cid)  # refuse before anything is made
+        elif result.s3:
+            await s3_results.must_have_credentials(wanted.environ, result.s3)
     made = not wanted.into.exists()
     await asyncio.to_thread(wanted.into.mkdir, parents=True, exist_ok=True)
     try:
@@ -152,9 +116,13 @@ async def _obtain(
     http: Transport, result: Result, raw: Path, wanted: Wanted, on_progress: Callable[[Progress], None]
 ) -> Path | None:
     """Bring a result to ``raw``; None when it does not have the path that is wanted, as far as is known."""
-    if not result.cid:
+    if not result.is_folder:
         return await download(http, result, raw, on_progress)
     try:
+        if result.s3:
+            return await s3_results.fetch_folder(
+                wanted.environ, result, result.s3, raw, path=wanted.path, on_progress=on_progress
+            )
         return await ipfs_results.fetch_cid(
             ipfs_results.endpoint_of(wanted.ipfs, result.cid),
             result.cid,
@@ -167,17 +135,18 @@ async def _obtain(
         return None
 
 
-async def manifests(http: Transport, results: Sequence[Result], *, ipfs: str = "") -> dict[str, Manifest]:
+async def manifests(
+    http: Transport, results: Sequence[Result], *, ipfs: str = "", environ: Mapping[str, str]
+) -> dict[str, Manifest]:
     """Download results that have a digest and give the manifest of each by its execution; nothing is kept.
 
-    ``ipfs`` is the address of an IPFS node, for results that are on IPFS. Raises BacalhauError when one is not
-    what its node published.
+    ``ipfs`` and ``environ`` are as in `Wanted`. Raises BacalhauError when one is not what its node published.
     """
     sealed = [result for result in results if result.digest]
     with tempfile.TemporaryDirectory(prefix="bacalhau-") as folder:
         raw = Path(folder, "raw")
         await asyncio.to_thread(raw.mkdir)
-        wanted = Wanted(Path(folder), ipfs=ipfs)
+        wanted = Wanted(Path(folder), ipfs=ipfs, environ=environ)
         obtained = [(one, await _obtain(http, one, raw, wanted, lambda _: None)) for one in sealed]
         there = [(result, file) for result, file in obtained if file is not None]
         parts = await unpacked(there, Path(folder, "unpacked"))
@@ -187,13 +156,13 @@ async def manifests(http: Transport, results: Sequence[Result], *, ipfs: str = "
 async def unpacked(there: Sequence[tuple[Result, Path]], stage: Path, path: str = "") -> list[merge.Part]:
     """Unpack each archive into its own folder below ``stage``. Raises BadArchive.
 
-    Of results on IPFS only ``path`` was fetched.
+    Of results that are folders only ``path`` was fetched.
     """
     from bacalhau_nats.publishers.archive import unpack  # noqa: PLC0415 - tarfile is slow to load
 
     parts = []
     for number, (result, file) in enumerate(there):
-        packed, folder = file.name.endswith(_ARCHIVES), bool(result.cid)
+        packed, folder = file.name.endswith(_ARCHIVES), result.is_folder
         digest = result.digest if packed or folder else ""  # a single file has no manifest beside it
         only = path if folder else ""
         part = merge.Part(result.owner, stage / str(number), file, digest, result.execution, only)
@@ -258,38 +227,3 @@ def _merge(
         verified=sum(bool(part.digest) for part in parts),
         left=left,
     )
-
-
-def _where_else(kind: str, params: Mapping[str, Any]) -> str:
-    """Say how to come by results that are not for us."""
-    if kind.lower() == "s3" and params.get("bucket"):
-        at = f" at {params['endpoint']}" if params.get("endpoint") else ""
-        return (
-            f"they are in s3://{params['bucket']}/{params.get('key', '')}{at}: fetch an archive (.tar.gz) with AWS "
-            "credentials in your environment, a folder with any S3 client"
-        )
-    return f"they are at {dict(params)}" if params else "read them with 'bacalhau job logs'"
-
-
-def _of_source(params: Mapping[str, Any], name: str) -> str:
-    """Look into what a signed result says of the object that it is of."""
-    source = params.get("sourcespec")
-    return str(source.get(name) or "") if isinstance(source, Mapping) else ""
-
-
-def _digest(text: str) -> str:
-    """Give a SHA-256 in hex; S3 writes it in base64. Empty for what is none, such as that of an upload's parts."""
-    if _HEX.fullmatch(text):
-        return text.lower()
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except ValueError:
-        return ""
-    return digest.hex() if len(digest) == hashlib.sha256().digest_size else ""
-
-
-def _whole(value: Any) -> int:
-    try:
-        return int(value or 0)
-    except (TypeError, ValueError):
-        return 0

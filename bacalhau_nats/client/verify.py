@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,13 +63,13 @@ async def verify(
     nodes: int = 1,
     namespace: str = "",
     ipfs: str = "",
+    environ: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Run a completed batch job again on ``nodes`` other nodes, one after the other, and compare.
 
-    A rerun that is not over when this is cancelled is stopped. ``ipfs`` is the address of an IPFS node, for results
-    on IPFS. Raises Conflict for a job that is not completed,
-    UserError for one that is not a batch job, BacalhauError when a rerun does not complete.
+    A rerun that is not over when this is cancelled is stopped. ``ipfs`` and ``environ`` are as in
+    `Client.download`. Raises Conflict for a job that is not completed, UserError for one that is not a batch job, BacalhauError when a rerun does not complete.
     """
     original: Job = (await server.get(job, namespace=namespace))["Job"]
     _must_be_comparable(original)
@@ -91,7 +91,7 @@ async def verify(
     manifests: dict[str, Manifest] = {}
     if whole and not all(judge(of).agrees for of in judged.values()):
         for each in (job_id, *reruns):
-            manifests |= await server.manifests(each, ipfs=ipfs)
+            manifests |= await server.manifests(each, ipfs=ipfs, environ=environ)
     found = tuple(_compare(p, of, manifests) for p, of in judged.items())
     return Verification(job_id, whole, tuple(reruns), found)
 

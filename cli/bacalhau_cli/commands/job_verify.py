@@ -56,7 +56,15 @@ def verify(caller: Caller, /, *, job: str, nodes: int, timeout: float, namespace
 
     async def work(client: Client) -> Verification:
         async with asyncio.timeout(timeout or None):
-            return await compare(client, job, nodes=nodes, namespace=namespace, ipfs=ipfs, tell=notices.say)
+            return await compare(
+                client,
+                job,
+                nodes=nodes,
+                namespace=namespace,
+                ipfs=ipfs,
+                environ=caller.environ,
+                tell=notices.say,
+            )
 
     try:
         found = caller.call(work)

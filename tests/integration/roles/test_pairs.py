@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import random
@@ -14,7 +15,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from bacalhau_nats.client import Client, Job
+from bacalhau_nats.client import Client, Job, SyncClient
 from bacalhau_nats.client.wire import job_state
 from bacalhau_nats.domain.manifest import MANIFEST, Entry, decode
 from bacalhau_nats.testing.server import NatsServer
@@ -33,6 +34,7 @@ AS_TOLD = {
     "local": "urlDownload",
     "nats": "urlDownload",
     "s3": "s3PreSigned",
+    "s3, plain": "s3",
     "s3managed": "s3PreSigned",
     "ipfs": "ipfs",
 }
@@ -45,8 +47,14 @@ class World:
 
     client: Client
     sources: dict[str, tuple[dict[str, Any], bytes]]
-    publishers: dict[str, dict[str, Any]]
+    bucket: dict[str, str]  # where publishers of type s3 put things
     reading: dict[str, Any]  # what its user has to say to fetch results from anywhere
+
+    def publisher(self, name: str) -> dict[str, Any]:
+        """Give the publisher of a name in `AS_TOLD`."""
+        kind, _, encoding = name.partition(", ")
+        params = self.bucket | {"Encoding": encoding or "gzip"} if kind == "s3" else {}
+        return {"Type": kind, "Params": params}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -87,13 +95,7 @@ async def world(
                 "s3": ({"Bucket": BUCKET, "Key": "in/", "Endpoint": s3.endpoint}, ALL),
                 "ipfs": ({"CID": await ipfs.put(**FILES)}, ALL),
             },
-            {
-                "local": {},
-                "nats": {},
-                "s3": {"Bucket": BUCKET, "Key": "out/{executionID}", "Endpoint": s3.endpoint},
-                "s3managed": {},
-                "ipfs": {},
-            },
+            {"Bucket": BUCKET, "Key": "out/{executionID}", "Endpoint": s3.endpoint},
             {"ipfs": ipfs.multiaddress, "environ": s3.reader.env},
         )
 
@@ -104,12 +106,11 @@ async def test_what_a_job_reads_is_what_its_user_gets(
     source: str, publisher: str, world: World, tmp_path: Path
 ) -> None:
     params, expected = world.sources[source]
-    job = reading(source, params, {"Type": publisher, "Params": world.publishers[publisher]})
-    sent = await world.client.submit(job)
+    sent = await world.client.submit(reading(source, params, world.publisher(publisher)))
     ended = await world.client.wait(sent.job_id, timeout=30)
     assert job_state(ended) == "Completed", ended["State"]
 
-    got = await world.client.download(sent.job_id, tmp_path, **world.reading)
+    got = await sent.results(tmp_path, **world.reading)
     assert (got.results, got.fetched, got.verified) == (1, 1, 1)
     assert (tmp_path / "stdout").read_bytes() == expected
     listed = decode((tmp_path / MANIFEST).read_bytes()).files
@@ -117,6 +118,22 @@ async def test_what_a_job_reads_is_what_its_user_gets(
     assert (tmp_path / "exitCode").read_bytes() == b"0"
     (result,) = await world.client.results(sent.job_id)
     assert result["Type"] == AS_TOLD[publisher]
+
+
+@pytest.mark.parametrize("publisher", ["s3, plain", "ipfs"])
+async def test_the_client_without_await_fetches_from_there_too(
+    publisher: str, world: World, tmp_path: Path
+) -> None:
+    params, expected = world.sources["inline"]
+    sent = await world.client.submit(reading("inline", params, world.publisher(publisher)))
+    await sent.wait(timeout=30)
+
+    def fetch() -> int:
+        with SyncClient(world.client.base_url) as client:
+            return client.job(sent.id).results(tmp_path, **world.reading).verified
+
+    assert await asyncio.to_thread(fetch) == 1
+    assert (tmp_path / "stdout").read_bytes() == expected
 
 
 def reading(kind: str, params: dict[str, Any], publisher: dict[str, Any]) -> Job:

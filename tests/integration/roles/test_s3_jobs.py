@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from bacalhau_nats.client.wire import job_state
+from bacalhau_nats.errors import BacalhauError, NotFound, UserError
 from bacalhau_nats.messaging.bus import connect
 from bacalhau_nats.messaging.subjects import Cell
 from tests.support.proxy import proxy_to
@@ -78,6 +80,66 @@ async def test_partitions_read_their_objects_and_their_results_come_back(
     assert sum(map(len, found)) == sum(map(len, NOISE.values()))
     assert all(sum(content in output for output in found) == 1 for content in NOISE.values())
     assert OWNER.secret_key not in node.log.read_text()
+
+
+async def test_a_result_that_is_a_folder_is_fetched_with_ones_own_credentials_and_proven(
+    site: Site, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3.bucket("jobs-plain")
+    client = await site.client(await site.process("n1", "orchestrator", "compute", env=s3.owner.env))
+    job = writing("größe +%41&.txt", "what was written", to_bucket(s3, bucket, encoding="plain"))
+    handle = await client.submit(job)
+    await handle.wait(timeout=30)
+    name = "out/größe +%41&.txt"
+
+    missing = r"s3://jobs-plain/out/e-.*/ at http://.* cannot be fetched"
+    with pytest.raises(UserError, match=missing) as caught:
+        await handle.results(tmp_path / "stranger", environ={"HOME": str(tmp_path)})
+    assert "AWS credentials" in caught.value.hint
+    assert not (tmp_path / "stranger").exists()
+
+    whole = await handle.results(tmp_path / "whole", environ=s3.reader.env)
+    assert (whole.fetched, whole.verified) == (1, 1)
+    assert (tmp_path / "whole" / name).read_text() == "what was written"
+    there = {path.name for path in whole.into.iterdir() if not path.name.startswith(".")}
+    assert there == {"exitCode", "manifest.json", "out", "stderr", "stdout"}
+    for number, path in enumerate((name, "out")):
+        part = await handle.results(tmp_path / f"part-{number}", path=path, environ=s3.reader.env)
+        files = [one.relative_to(part.into).as_posix() for one in part.into.rglob("*") if one.is_file()]
+        assert (files, part.verified) == ([name], 1)
+    with pytest.raises(NotFound, match="no result has 'ou'"):
+        await handle.results(tmp_path / "none", path="ou", environ=s3.reader.env)
+    (manifest,) = (await client.manifests(handle.id, environ=s3.reader.env)).values()
+    assert name in {entry.path for entry in manifest.files}
+
+    (key,) = [key for key in s3.keys(bucket) if key.endswith(".txt")]
+    s3.put(bucket, key, b"what was changed")
+    for path in ("", name):
+        with pytest.raises(BacalhauError, match="not what their nodes published") as failed:
+            await handle.results(tmp_path / "altered", path=path, environ=s3.reader.env)
+        assert name in failed.value.message
+    assert not (tmp_path / "altered").exists()
+    for name_of, value in s3.reader.env.items():
+        monkeypatch.setenv(name_of, value)
+    again = await handle.results(tmp_path / "whole")
+    assert (again.fetched, again.verified) == (0, 1)
+
+
+def writing(name: str, text: str, publisher: dict[str, Any]) -> dict[str, Any]:
+    """Build a job that writes one file below its result path."""
+    module = base64.b64encode(CAT.with_name("write.wasm").read_bytes()).decode()
+    source = {"Type": "inline", "Params": {"URL": f"data:application/wasm;base64,{module}"}}
+    task = {
+        "Name": "main",
+        "Engine": {
+            "Type": "wasm",
+            "Params": {"EntryModule": "/write.wasm", "Parameters": [f"/out/{name}", text]},
+        },
+        "InputSources": [{"Target": "/write.wasm", "Source": source}],
+        "ResultPaths": [{"Name": "out", "Path": "/out"}],
+        "Publisher": publisher,
+    }
+    return {"Type": "batch", "Count": 1, "Tasks": [task]}
 
 
 async def test_a_managed_result_comes_from_a_node_without_credentials(

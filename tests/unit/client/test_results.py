@@ -204,13 +204,15 @@ async def test_credentials_go_to_the_own_server_only(api: FakeApi, tmp_path: Pat
 async def test_a_result_that_cannot_be_downloaded_and_one_that_is_gone_are_told(
     api: FakeApi, tmp_path: Path
 ) -> None:
-    params = {"Bucket": "b", "Key": "k/", "Endpoint": "http://e"}
-    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
     api.on(f"GET {JOB}/executions", {"Items": []})
     async with Client(api.url) as client:
-        with pytest.raises(UserError, match="'s3' cannot be downloaded") as caught:
-            await client.download("x", tmp_path)
-        assert "s3://b/k/ at http://e" in caught.value.hint
+        for key in ("k/", "k.tar.gz"):
+            params = {"Bucket": "b", "Key": key, "Endpoint": "http://e"}
+            api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
+            with pytest.raises(UserError, match="cannot be") as caught:
+                await client.download("x", tmp_path / "none", environ={"HOME": str(tmp_path)})
+            assert f"s3://b/{key} at http://e" in f"{caught.value.message} {caught.value.hint}"
+            assert "AWS credentials in your environment" in caught.value.hint
         gone = [{"Type": "urlDownload", "Params": {"URL": f"{api.url}/gone.tar.gz"}}]
         api.on(f"GET {JOB}/results", {"Items": gone})
         with pytest.raises(NotFound):
@@ -261,3 +263,32 @@ async def test_a_result_that_the_server_does_not_sign_is_signed_with_the_callers
     assert (tmp_path / "got" / "stdout").read_text() == "out"
     (asked,) = api.of(f"GET /bucket/{ONE}.tar.gz")
     assert asked.query["X-Amz-Credential"].startswith("mine/")
+
+
+def listing(*objects: tuple[str, int]) -> Answer:
+    """What an S3 service says is in a bucket."""
+    found = "".join(
+        f"<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+        for key, size in objects
+    )
+    text = f"<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"
+    return Answer(text.encode(), headers={"Content-Type": "application/xml"})
+
+
+@pytest.mark.parametrize("hostile", ["../../evil", "a/../../../evil", "stdout/x"])
+async def test_no_object_leads_out_of_its_folder_and_nothing_is_left(
+    hostile: str, api: FakeApi, tmp_path: Path
+) -> None:
+    params = {"Bucket": "bucket", "Key": "k/", "Endpoint": api.url}
+    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
+    api.on(f"GET {JOB}/executions", {"Items": []})
+    api.on("GET /bucket", listing(("k/stdout", 3), (f"k/{hostile}", 3)))
+    for key in ("k/stdout", f"k/{hostile}"):
+        api.on(f"GET /bucket/{key}", Answer(b"out"))
+    environ = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": str(tmp_path)}
+    there = tmp_path / "there"
+    there.mkdir()
+    async with Client(api.url) as client:
+        with pytest.raises(BacalhauError, match=r"(would|cannot) be a file"):
+            await client.download("x", there / "got", environ=environ)
+    assert not any(there.iterdir())
