@@ -40,6 +40,8 @@ def address(endpoint: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
+    if host and (not parts.netloc.isprintable() or " " in parts.netloc):
+        host = None
     if not host or parts.scheme not in ("http", "https"):
         raise UserError(
             f"{endpoint!r} is not the address of a server", hint="write it as https://host:port or host:port"

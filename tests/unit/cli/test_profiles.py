@@ -12,7 +12,7 @@ import yaml
 from bacalhau_cli.connection import connection
 from bacalhau_cli.context import Caller
 from bacalhau_cli.profiles import Profile, Profiles, address
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bacalhau_nats.errors import NotFound, UserError
@@ -163,6 +163,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory: pytest.TempPathFactor
 
 
 @given(st.text())
+@example("0\x0c/")
+@example("a b")
 def test_an_address_is_a_scheme_a_host_and_a_port_or_refused(text: str) -> None:
     try:
         found = address(text)
