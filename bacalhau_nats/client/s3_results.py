@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bacalhau_nats.clients.s3 import S3Clients
 
 _IDLE_LIMIT = 60.0
+_CHECK = "check the AWS credentials in your environment, and whether they may list and read what is there"
 
 
 async def must_have_credentials(environ: Mapping[str, str], folder: S3Folder) -> None:
@@ -67,7 +68,7 @@ async def fetch_folder(
         await asyncio.to_thread(_must_have, draft, only, f"s3://{folder.bucket}/{folder.key}")
         await asyncio.to_thread(draft.rename, target)
     except WorkFailed as error:
-        raise BacalhauError(error.failure.message, hint=error.failure.hint) from error
+        raise BacalhauError(error.failure.message, hint=_CHECK) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
     size = await asyncio.to_thread(_size, target)

@@ -292,3 +292,19 @@ async def test_no_object_leads_out_of_its_folder_and_nothing_is_left(
         with pytest.raises(BacalhauError, match=r"(would|cannot) be a file"):
             await client.download("x", there / "got", environ=environ)
     assert not any(there.iterdir())
+
+
+async def test_a_folder_in_a_bucket_that_may_not_be_read_is_told_with_its_cause(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    params = {"Bucket": "bucket", "Key": "k/", "Endpoint": api.url}
+    api.on(f"GET {JOB}/results", {"Items": [{"Type": "s3", "Params": params}]})
+    api.on(f"GET {JOB}/executions", {"Items": []})
+    text = "<Error><Code>AccessDenied</Code><Message>not for you</Message></Error>"
+    api.on("GET /bucket", Answer(text.encode(), 403, {"Content-Type": "application/xml"}))
+    environ = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": str(tmp_path)}
+    async with Client(api.url) as client:
+        with pytest.raises(BacalhauError, match=r"s3://bucket/k/ .*AccessDenied: not for you") as caught:
+            await client.download("x", tmp_path / "got", environ=environ)
+    assert "your environment" in caught.value.hint
+    assert not (tmp_path / "got").exists()
