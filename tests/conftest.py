@@ -29,7 +29,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))  # noqa: TID2
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[seaweed.S3Server]:
-    """A real S3 server; tests that use it are marked with the group ``s3``, so that one process starts one."""
+    """A real S3 server; tests that use it are marked with the group ``s3``, so that one process starts one.
+
+    Those that are marked `ipfs`, too, go with the others of that mark, to a process with another one.
+    """
     with seaweed.running() as server:
         yield server
 
