@@ -73,6 +73,7 @@ class ExecutionStateValue(TypedDict, total=False):
 
     StateType: int
     Message: str
+    Details: dict[str, str]
 
 
 class Job(TypedDict, total=False):
@@ -169,8 +170,12 @@ class Submission(NamedTuple):
 
 
 def compute_state(execution: Execution) -> str:
-    """Name the state an execution is in."""
-    return _name(COMPUTE_STATES, execution.get("ComputeState", {}).get("StateType", 0))
+    """Name the state an execution is in.
+
+    One of an ops or daemon job is New for Bacalhau as long as it runs; a server of ours tells in a detail what it does.
+    """
+    state = execution.get("ComputeState", {})
+    return (state.get("Details") or {}).get("State") or _name(COMPUTE_STATES, state.get("StateType", 0))
 
 
 def desired_state(execution: Execution) -> str:

@@ -16,7 +16,8 @@ declined     AskForBidRejected 4     AskForBidRejected 4           Stopped 2
 lost         Failed 10               Failed 10                     Stopped 2
 ===========  ======================  ============================  ==========================
 
-An execution of a service or daemon that ended by itself is shown as failed: it should not have ended.
+An execution of an ops or daemon job stays New while it runs, as Bacalhau shows it; the detail `STATE_DETAIL` of its
+state tells what it does. An execution of a service or daemon that ended by itself is shown as failed: it should not have ended.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _PENDING, _RUNNING, _STOPPED = 0, 1, 2
 _NEW, _BID, _BID_REFUSED, _BID_ACCEPTED, _COMPLETED, _FAILED, _CANCELLED = 1, 3, 4, 5, 9, 10, 11
 _UNEXPECTED = "execution completed unexpectedly"
 _RUNS = "Running"
+STATE_DETAIL = "State"
+"""Key among the details of an execution's state; no key of Bacalhau. Clients read it: `client.wire.compute_state`."""
 
 
 def state(kind: str | int, message: str = "", details: Mapping[str, str] | None = None) -> Json:
@@ -208,7 +211,8 @@ def _states(one: ExecutionView, kind: JobType) -> tuple[Json, Json]:
 def _live_states(one: ExecutionView, *, everywhere: bool) -> tuple[Json, Json]:
     started = one.state is not ExecutionState.ASSIGNED
     if everywhere:
-        desired, compute = state(_RUNNING), state(_NEW)
+        seen = {STATE_DETAIL: one.state.value.capitalize()} if started else None
+        desired, compute = state(_RUNNING), state(_NEW, details=seen)
     elif started:
         desired, compute = state(_RUNNING, _RUNS), state(_BID_ACCEPTED, _RUNS)
     else:

@@ -106,9 +106,14 @@ def _results(executions: Sequence[Execution]) -> None:
 
 
 def _comment(execution: Execution) -> str:
-    message = execution.get("ComputeState", {}).get("Message", "")
-    code = (execution.get("RunOutput") or {}).get("ExitCode", 0)
-    return f"exit code {code}" if code and compute_state(execution) == "Completed" else message
+    """Say why an execution failed or was stopped, or with what code its program ended.
+
+    Servers leave "Running" as the message of one that has completed: nothing that its state does not say better.
+    """
+    if compute_state(execution) == "Completed":
+        code = (execution.get("RunOutput") or {}).get("ExitCode", 0)
+        return f"exit code {code}" if code else ""
+    return execution.get("ComputeState", {}).get("Message", "")
 
 
 def _output(executions: Sequence[Execution]) -> None:

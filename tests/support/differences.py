@@ -56,7 +56,7 @@ class Known:
 INSTEAD = (Instead("**/RunOutput/ExitCode", -1, 0),)
 """A WASM module that returns from its entry function has exit code 0, not -1."""
 
-ADDED = ("**/ResultDigest", "/Items/*/ExecutionID")
+ADDED = ("**/ResultDigest", "/Items/*/ExecutionID", "**/ComputeState/Details")
 """Keys of ours beside Bacalhau's; clients that do not know them do not see them."""
 
 KNOWN = (
@@ -336,6 +336,8 @@ def document() -> str:
     code += (
         "| What was published has a `ResultDigest`, in executions and results, and a result its `ExecutionID` | "
         "`job get` and `job verify` compare with it; other clients do not see it. | all published results |\n"
+        "| An execution of an ops or daemon job tells in `ComputeState.Details.State` that it runs | "
+        "Its `StateType` stays New, as Bacalhau's does; the command line shows Running. | all ops and daemon jobs |\n"
     )
     rows = "".join(
         f"| {number}. {k.title} | {k.why} | {_steps(k.steps)} |\n" for number, k in enumerate(KNOWN, 1)

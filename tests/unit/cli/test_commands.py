@@ -254,6 +254,22 @@ def test_describe_tells_the_story_in_order(run: Run, api: FakeApi, recorded: dic
     assert yaml.safe_load(run("job", "describe", "n", "--output", "yaml").out) == details
 
 
+def test_describe_comments_on_what_ended_badly_not_that_it_once_ran(run: Run, api: FakeApi) -> None:
+    done = execution(ComputeState={"StateType": 9, "Message": "Running"})
+    coded = done | {"RunOutput": {"ExitCode": 7}}
+    failed = execution(ComputeState={"StateType": 10, "Message": "no such image"})
+    runs = execution(ComputeState={"StateType": 1, "Details": {"State": "Running"}})
+    items = [done, coded, failed, runs]
+    api.on(f"GET {JOBS}/n", {"Job": job("Running"), "Executions": {"Items": items}})
+    out = run("job", "describe", "n").out
+    table = out[out.index("\nExecutions\n") :]
+    states = [row.split()[2] for row in table.splitlines()[3:7]]
+    assert states == ["Completed", "Completed", "Failed", "Running"]
+    assert [row.count("Running") for row in table.splitlines()[3:7]] == [0, 0, 0, 1]
+    assert "exit code 7" in table
+    assert "no such image" in table
+
+
 @pytest.mark.parametrize("what", ["executions", "history", "versions"])
 def test_other_lists_have_a_row_for_each_item(
     run: Run, api: FakeApi, recorded: dict[str, Any], what: str

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bacalhau_nats.client.wire import compute_state
 from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.execution import ExecutionState, ResultDigest, Wish
 from bacalhau_nats.domain.explain import Answer
@@ -162,6 +163,19 @@ async def test_an_end_is_rendered_by_what_the_job_wanted(kind, state, desired, c
     seen = await execution(world)
     assert seen["DesiredState"] == {"StateType": 2, "Message": desired}
     assert (seen["ComputeState"]["StateType"], seen["ComputeState"].get("Message")) == compute
+
+
+@pytest.mark.parametrize("kind", ["ops", "daemon"])
+async def test_an_execution_that_runs_everywhere_stays_new_and_tells_in_a_detail_that_it_runs(kind):
+    world, job_id = await an_idle_job(kind)
+    one = world.start(job_id, run=False)
+    seen = await execution(world)
+    assert (seen["ComputeState"], compute_state(seen)) == ({"StateType": 1}, "New")
+    for state in (ExecutionState.RUNNING, ExecutionState.PUBLISHING):
+        world.report(one, state)
+        seen = await execution(world)
+        assert (seen["ComputeState"]["StateType"], seen["DesiredState"]) == (1, {"StateType": 1})
+        assert compute_state(seen) == state.value.capitalize()
 
 
 async def test_a_lost_execution_is_shown_as_failed_because_its_node_is_gone():
