@@ -55,7 +55,7 @@ class DockerExecutor:
         self._owner = owner
         self._labels = owner.labels
         self._link = EngineLink(settings)
-        self._images = Images(self._link, _credentials(settings))
+        self._images = Images(self._link, _credentials(settings), offline=settings.skip_image_pull)
         self._reaper = Reaper(owner, data_dir, settings) if settings.reaper else None
         self._background: set[asyncio.Task[None]] = set()
         self._active: set[ExecutionID] = set()

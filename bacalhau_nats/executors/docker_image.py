@@ -84,15 +84,24 @@ class _Pull:
 
 
 class Images:
-    """The images of one engine."""
+    """The images of one engine; ``offline`` fetches none."""
 
-    def __init__(self, link: EngineLink, credentials: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(
+        self, link: EngineLink, credentials: Mapping[str, tuple[str, str]], *, offline: bool = False
+    ) -> None:
         self._link = link
+        self._offline = offline
         self._credentials = credentials
         self._pulls: dict[str, _Pull] = {}
 
     async def pull(self, image: str, logs: LogSink) -> None:
         """Fetch ``image``. Raises WorkFailed: INVALID when the registry refuses it, INPUT when it cannot be had."""
+        if self._offline:
+            raise WorkFailed(
+                f"docker engine: image {image} is not on this node, and SkipImagePull forbids to fetch it",
+                reason=Reason.INPUT,
+                hint="load it there with `docker load` or `docker pull`, or unset SKIP_IMAGE_PULL of the compute node",
+            )
         pull = self._pulls.get(image)
         if pull is None:
             pull = self._pulls[image] = _Pull()

@@ -17,7 +17,7 @@ class DockerSettings(Model):
     ``Host`` is the engine's address; when empty ``DOCKER_HOST`` and its companions count, as for the Docker
     client itself. ``Username`` and ``Password`` are sent to ``Registry`` and to no other, so that a job
     cannot have them by naming a registry of its own. ``RejectNetworked`` takes the network from jobs that
-    leave its choice to the node. ``StopGrace`` (seconds) lies between SIGTERM and SIGKILL, ``LostWindow``
+    leave its choice to the node. ``SkipImagePull`` runs only images that the engine has. ``StopGrace`` (seconds) lies between SIGTERM and SIGKILL, ``LostWindow``
     (seconds) between the death of the compute process and the removal of its containers. ``LogSize`` (bytes)
     bounds each of the two log files that the engine keeps of a container; output is read from there after a
     restart of the compute process, so it must not be smaller than the log quota of an execution.
@@ -28,6 +28,7 @@ class DockerSettings(Model):
     username: str = ""
     password: SecretStr = SecretStr("")
     reject_networked: bool = False
+    skip_image_pull: bool = False
     pids_limit: int = Field(default=4096, ge=0, description="Processes in one container; 0 means any number.")
     log_size: int = Field(default=1_000_000_000, ge=1_000_000)
     stop_grace: float = Field(default=0.5, ge=0, le=1)

@@ -159,6 +159,9 @@ class DockerSettings(Section):
     registry: Text = key("docker.io", "Registry that gets the user name and the password; no other does.")
     username: Text = key("", "User name for that registry.")
     password: str = key("", "Its password or token.", secret=True)
+    skip_image_pull: bool = key(
+        False, "Whether only images run that are on the node already. Also: SKIP_IMAGE_PULL."
+    )
     manifest_cache: ManifestCacheSettings = part(ManifestCacheSettings)
 
 

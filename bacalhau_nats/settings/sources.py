@@ -25,6 +25,7 @@ SPECIAL_VARIABLES = {
     "BACALHAU_DIR": "DataDir",
     "DOCKER_USERNAME": "Engines.Types.Docker.Username",
     "DOCKER_PASSWORD": "Engines.Types.Docker.Password",
+    "SKIP_IMAGE_PULL": "Engines.Types.Docker.SkipImagePull",
 }
 
 

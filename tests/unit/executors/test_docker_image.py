@@ -4,7 +4,11 @@ import pytest
 
 from bacalhau_nats.domain.execution import Reason
 from bacalhau_nats.executors.docker_errors import EngineError, EngineGone, tidy, work_failed
-from bacalhau_nats.executors.docker_image import PullProgress, pull_failed
+from bacalhau_nats.executors.docker_image import Images, PullProgress, pull_failed
+from bacalhau_nats.executors.docker_link import EngineLink
+from bacalhau_nats.executors.docker_settings import DockerSettings
+from bacalhau_nats.ports import WorkFailed
+from tests.support.docker import Sink
 
 
 def downloading(current, total=1000, layer="abc"):
@@ -46,6 +50,14 @@ def test_who_is_to_blame_for_a_failed_pull(error, reason, retryable):
     assert "x:1" in failure.message
     assert str(error) in failure.message
     assert failure.hint
+
+
+async def test_a_node_that_must_not_fetch_says_which_image_is_missing_and_may_leave_it_to_another():
+    images = Images(EngineLink(DockerSettings(host="tcp://127.0.0.1:1")), {}, offline=True)
+    with pytest.raises(WorkFailed, match="image busybox:9 is not on this node, and SkipImagePull") as caught:
+        await images.pull("busybox:9", Sink())
+    assert (caught.value.failure.reason, caught.value.failure.retryable) == (Reason.INPUT, True)
+    assert "SKIP_IMAGE_PULL" in caught.value.failure.hint
 
 
 def test_the_engines_wrapping_is_taken_off():

@@ -256,6 +256,11 @@ def test_the_variables_for_a_private_registry_reach_the_docker_engine():
     assert "hunter2" not in str(settings.describe())
 
 
+def test_the_variable_that_forbids_to_fetch_images_reaches_the_docker_engine():
+    assert read_settings(load(environ={"SKIP_IMAGE_PULL": "1"}).engines.types.of("docker")).skip_image_pull
+    assert not read_settings(load().engines.types.of("docker")).skip_image_pull
+
+
 def test_a_wrong_variable_is_named():
     assert "from the variable BACALHAU_API_PORT" in refusal(environ={"BACALHAU_API_PORT": "x"}).message
 

@@ -40,7 +40,7 @@ Logging.{Level,Mode,LogDebugInfoInterval} UpdateConfig.Interval
 OWN = """
 Cell Orchestrator.{URLs,Gateway,Replicas,JobRetention} Orchestrator.Scheduler.{MaxAttempts,RetryBackoff}
 Orchestrator.Logs.{MaxBytes,MaxAge} Compute.{DiskReserve,HoldTime,ShutdownGrace} Compute.Logs.{Quota,Rate}
-Engines.Types.Docker.{Registry,Username,Password}
+Engines.Types.Docker.{Registry,Username,Password,SkipImagePull}
 InputSources.Types.URL.{CacheSize,MaxSize,DeniedNetworks} Publishers.Types.Local.{MaxAge,MaxSize}
 InputSources.Types.IPFS.MaxSize InputSources.Types.S3.Anonymous
 """
