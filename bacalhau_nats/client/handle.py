@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -108,17 +108,30 @@ class JobHandle:
         return status
 
     def logs(
-        self, *, execution_id: str = "", follow: bool = False, tail: bool = False
-    ) -> AsyncIterator[LogLine]:
+        self,
+        *,
+        execution_id: str = "",
+        follow: bool = False,
+        tail: bool = False,
+        every: bool = False,
+        since: str = "",
+        from_seq: int = 0,
+    ) -> AsyncGenerator[LogLine, None]:
         """Read what an execution printed (the newest, unless one is named), piece by piece.
 
-        ``follow`` waits for the execution and goes on until it ends; ``tail`` leaves out what was printed before.
+        ``follow`` waits for the execution and goes on until it ends, through a restart of the server, too;
+        ``tail`` leaves out what was printed before. ``every`` reads all executions of the version; the lines
+        tell whose they are. ``since`` is a time (``5m`` ago, unix seconds, RFC 3339), ``from_seq`` the ``seq``
+        of a line. Raises UserError when the server knows none of the last three: a public one.
         """
         return self._client.logs(
             self.job_id,
             execution_id=execution_id,
             follow=follow,
             tail=tail,
+            every=every,
+            since=since,
+            from_seq=from_seq,
             version=self.version,
             namespace=self._namespace,
         )

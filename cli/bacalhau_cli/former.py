@@ -1,4 +1,4 @@
-"""Flags of Bacalhau's `get` up to 1.6 that pages and scripts still carry: taken, and said what became of them.
+"""Flags of Bacalhau's `get` up to 1.6 and of its `devstack`, which pages and scripts carry: taken, and said what they are.
 
 Bacalhau had an IPFS node inside until 1.4; its flags have nothing to act on. `--ipfs-connect` has: it names the
 IPFS node to fetch results from, today's `ResultDownloaders.Types.IPFS.Endpoint`.
@@ -6,6 +6,8 @@ IPFS node to fetch results from, today's `ResultDownloaders.Types.IPFS.Endpoint`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from bacalhau_cli import notices
 from bacalhau_cli.context import Caller
 from bacalhau_cli.exits import WrongFlags
 from bacalhau_cli.groups import switch
-from bacalhau_cli.options import Decorator, together
+from bacalhau_cli.options import WHOLE, Decorator, former, together
 
 ENDPOINT = "ResultDownloaders.Types.IPFS.Endpoint"
 _GONE = {
@@ -75,3 +77,43 @@ def _dead(flag: str, what: str) -> Any:
             )
 
     return say
+
+
+# --- devstack -----------------------------------------------------------------------------------------
+
+_NUMBERS = {"computes": "--compute-nodes", "orchestrators": "--requester-nodes", "hybrids": "--hybrid-nodes"}
+_WITHOUT_MEANING = {
+    "--bad-computes": "no node here fails on purpose",
+    "--bad-compute-actors": "no node here fails on purpose",
+    "--cpu-profiling-file": "profile a node with py-spy, for example",
+    "--memory-profiling-file": "profile a node with memray, for example",
+}
+
+
+def devstack_flags() -> Decorator:
+    """Take the flags that Bacalhau's devstack has besides; `devstack_counts` reads those that are handed on."""
+    numbers = [former(flag, instead=name, type=WHOLE) for name, flag in _NUMBERS.items()]
+    dead = [
+        click.option(
+            flag,
+            default=None,
+            hidden=True,
+            expose_value=False,
+            callback=partial(_say_without_meaning, why=why),
+        )
+        for flag, why in _WITHOUT_MEANING.items()
+    ]
+    return together(*numbers, *dead)
+
+
+def devstack_counts(others: Mapping[str, int | None], **given: int) -> tuple[int, int, int]:
+    """Give how many orchestrators, hybrids and computes are wanted, by either name of their flags."""
+    for name, flag in _NUMBERS.items():
+        asked = others[flag[2:].replace("-", "_")]
+        given[name] = given[name] if asked is None else asked
+    return given["orchestrators"], given["hybrids"], given["computes"]
+
+
+def _say_without_meaning(ctx: click.Context, param: click.Parameter, value: str | None, *, why: str) -> None:
+    if value not in (None, "", "0") and not ctx.resilient_parsing:
+        notices.warn(f"{param.opts[0]} has no effect: {why}")

@@ -219,12 +219,12 @@ def job_options() -> Decorator:
         click.option(
             "-l", "--labels", multiple=True, metavar="KEY=VALUE", help="Labels of the job. Repeatable."
         ),
-        _former("--concurrency", instead="count", type=WHOLE),
-        _former("-s", "--selector", instead="constraints"),
+        former("--concurrency", instead="count", type=WHOLE),
+        former("-s", "--selector", instead="constraints"),
     )
 
 
-def _former(*names: str, instead: str, **settings: Any) -> Decorator:
+def former(*names: str, instead: str, **settings: Any) -> Decorator:
     """Take an option under the name it had before; said on stderr, and not together with the new one."""
 
     def check(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

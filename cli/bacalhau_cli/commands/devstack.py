@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from bacalhau_cli import exits, notices, options, render
+from bacalhau_cli import exits, former, notices, options, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
 from bacalhau_nats.errors import StartFailed, UserError
@@ -53,6 +53,7 @@ class Member:
     "--stack-repo", default="", help="Folder to keep the nodes' data in [default: removed at the end]."
 )
 @switch("--random-ports", help="Use any free ports for the first orchestrator too.")
+@former.devstack_flags()
 @click.pass_obj
 def devstack(
     caller: Caller,
@@ -63,8 +64,10 @@ def devstack(
     hybrids: int,
     stack_repo: str,
     random_ports: bool,
+    **others: int | None,
 ) -> int:
-    members = plan(orchestrators, hybrids, computes)
+    counts = former.devstack_counts(others, orchestrators=orchestrators, hybrids=hybrids, computes=computes)
+    members = plan(*counts)
     kept = stack_repo or str(caller.given.get("data_dir") or "")
     folder = Path(kept or tempfile.mkdtemp(prefix="bacalhau-devstack-")).expanduser().absolute()
     try:
