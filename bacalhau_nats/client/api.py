@@ -24,6 +24,7 @@ from bacalhau_nats.client.wire import (
     Job,
     JobDetails,
     Listing,
+    Node,
     Page,
     PublishedResult,
     Submission,
@@ -248,15 +249,15 @@ class Api:
 
     async def nodes(
         self, *, labels: str = "", approval: str = "", status: str = "", **listing: Unpack[Listing]
-    ) -> list[dict[str, Any]]:
+    ) -> list[Node]:
         """List the nodes the server knows."""
         query = {"labels": labels, "filter-approval": approval, "filter-status": status, **listing}
         return list((await self._http.json("GET", _NODES, query=query)).get("Nodes") or [])
 
-    async def node(self, node: str) -> dict[str, Any]:
+    async def node(self, node: str) -> Node:
         """Look at one node by id or unique beginning of it."""
         found = await self._http.json("GET", f"{_NODES}/{quote(node, safe='')}")
-        return cast("dict[str, Any]", found["Node"])
+        return cast("Node", found["Node"])
 
     async def decide(
         self, node: str, action: str, *, message: str = "", ignore_daemons: bool = False

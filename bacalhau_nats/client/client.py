@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bacalhau_nats.client.wire import Submission
 from bacalhau_nats.errors import UserError
 
 if TYPE_CHECKING:
+    from bacalhau_nats.client.verify import Verification
     from bacalhau_nats.domain.manifest import Manifest
     from bacalhau_nats.domain.spec import JobSpec
 
@@ -118,6 +119,25 @@ class Client(Api):
             token = page["NextToken"]
             if not token:
                 return
+
+    async def verify(
+        self,
+        job: str,
+        *,
+        nodes: int = 1,
+        namespace: str = "",
+        ipfs: str = "",
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Verification:
+        """Run a completed batch job again on ``nodes`` other nodes, one after the other, and compare.
+
+        ``tell`` hears which run begins. A rerun that is not over when this is cancelled is stopped. ``ipfs`` is
+        the address of an IPFS node, for results on IPFS. Raises Conflict for a job that is not completed,
+        UserError for one that is not a batch job, BacalhauError when a rerun does not complete.
+        """
+        from bacalhau_nats.client.verify import verify  # noqa: PLC0415 - most commands compare nothing
+
+        return await verify(self, job, nodes=nodes, namespace=namespace, ipfs=ipfs, tell=tell)
 
     async def manifests(
         self, job: str, *, ipfs: str = "", environ: Mapping[str, str] | None = None

@@ -187,6 +187,7 @@ class SyncClient(_Face[Client]):
     explain = _call(Client.explain)
     logs = _each(Client.logs)
     results = _call(Client.results)
+    verify = _call(Client.verify)
     manifests = _call(Client.manifests)
     download = _call(Client.download)
     nodes = _call(Client.nodes)

@@ -136,6 +136,70 @@ class HistoryItem(TypedDict, total=False):
     Time: str
 
 
+class Amounts(TypedDict, total=False):
+    """Resources: cores, bytes and GPUs; what is zero is left out."""
+
+    CPU: float
+    Memory: int
+    Disk: int
+    GPU: int
+
+
+class ComputeNodeInfo(TypedDict, total=False):
+    """What a compute node can do and has free; lists are null for a node that is none."""
+
+    ExecutionEngines: list[str] | None
+    Publishers: list[str] | None
+    StorageSources: list[str] | None
+    MaxCapacity: Amounts
+    QueueCapacity: Amounts
+    AvailableCapacity: Amounts
+    MaxJobRequirements: Amounts
+    RunningExecutions: int
+    EnqueuedExecutions: int
+    address: str
+
+
+class NodeInfo(TypedDict, total=False):
+    """What a node says of itself; ``NodeType`` is ``Requester`` or ``Compute``."""
+
+    NodeID: str
+    NodeType: str
+    Labels: dict[str, str]
+    SupportedProtocols: list[str]
+    ComputeNodeInfo: ComputeNodeInfo
+    BacalhauVersion: dict[str, str]
+
+
+class NodeConnection(TypedDict, total=False):
+    """Whether a node speaks: ``CONNECTED`` or ``DISCONNECTED``, since when (RFC 3339), and why not."""
+
+    Status: str
+    LastHeartbeat: str
+    ConnectedSince: str
+    DisconnectedSince: str
+    LastError: str
+
+
+class NodeScheduling(TypedDict, total=False):
+    """That a node gets nothing new (``CORDONED``, ``DRAINING``, ``DRAINED``), why, and what is still on it; by ours only."""
+
+    State: str
+    Message: str
+    Remaining: list[str]
+    Daemons: list[str]
+
+
+class Node(TypedDict, total=False):
+    """A node; ``Membership`` is ``PENDING``, ``APPROVED`` or ``REJECTED``."""
+
+    Info: NodeInfo
+    Membership: str
+    Connection: str
+    ConnectionState: NodeConnection
+    Scheduling: NodeScheduling
+
+
 class Page(TypedDict, Generic[Item]):
     """Part of a list; ``NextToken`` asks for the next part and is empty at the end."""
 

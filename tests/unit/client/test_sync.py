@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import signal
 import sys
 import threading
@@ -144,6 +145,54 @@ def test_errors_come_through_as_they_are(api: FakeApi) -> None:
     with SyncClient(api.url) as client, pytest.raises(NotFound) as caught:
         client.job("nobody").status()
     assert caught.value.code == "NotFound"
+
+
+def test_a_job_is_verified_by_running_it_again_elsewhere(api: FakeApi) -> None:
+    def ran(job_id: str, node: str, text: str) -> object:
+        output = {"ExitCode": 0, "Stdout": text}
+        state = {"StateType": 9}
+        one = {"ID": f"e-{node}", "JobID": job_id, "NodeID": node, "ComputeState": state, "RunOutput": output}
+        return {"Items": [one]}
+
+    api.on(f"GET {JOBS}/mine", job("Completed", Type="batch", Name="mine", Tasks=[{"Name": "main"}]))
+    api.on(f"GET {JOBS}/j-1/executions", ran("j-1", "n-1", "same"))
+    api.on("GET /api/v1/orchestrator/nodes", {"Nodes": [{"Info": {"NodeID": "n-1"}}]})
+    api.on(f"PUT {JOBS}", {"JobID": "j-2"})
+    api.on(f"GET {JOBS}/j-2", job("Completed"))
+    api.on(f"GET {JOBS}/j-2/executions", [ran("j-2", "n-2", "same"), ran("j-2", "n-2", "other")])
+    told: list[str] = []
+    with SyncClient(api.url) as client:
+        assert client.verify("mine", tell=told.append).agrees
+        assert not client.verify("mine").agrees
+    assert told == ["Run 1 of 1, not on n-1"]
+    assert "n-1" in str(api.of(f"PUT {JOBS}")[0].body["Job"]["Constraints"])
+
+
+def test_a_handle_reads_all_that_the_client_can_read_of_logs_and_goes_on_after_a_break(api: FakeApi) -> None:
+    def frame(line: str, **more: object) -> str:
+        return json.dumps({"value": {"Type": 1, "Line": line}, **more})
+
+    begin = frame("", Since=17)
+    first = Answer(frames=[begin, frame("a\n", ExecutionID="e-1", Next=2, Seq=9)], close=0)
+    rest = Answer(frames=[begin, frame("b\n", ExecutionID="e-2", Next=1, Seq=10)])
+    api.on(f"GET {JOBS}/j-1/logs", [first, Answer({"Message": "starting"}, 503), rest])
+    with SyncClient(api.url) as client:
+        found = list(client.job("j-1", version=2).logs(every=True, since="5m", from_seq=9, follow=True))
+    assert [(line.execution_id, line.text, line.seq) for line in found] == [
+        ("e-1", "a\n", 9),
+        ("e-2", "b\n", 10),
+    ]
+    query = api.asked[0].query
+    wanted = {
+        "all_executions": "true",
+        "from_time": "5m",
+        "from_seq": "9",
+        "follow": "true",
+        "job_version": "2",
+    }
+    assert {name: query.get(name) for name in wanted} == wanted
+    assert api.asked[-1].query["resume"] == "true"
+    assert api.asked[-1].body == {"e-1": {"stdout": 2}}
 
 
 async def test_wait_raises_for_a_job_that_failed_and_says_why(api: FakeApi) -> None:

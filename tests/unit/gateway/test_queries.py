@@ -1,10 +1,11 @@
 """What the gateway tells of jobs: their executions, history and results, and when it says 404."""
 
 import asyncio
+from typing import get_type_hints, is_typeddict
 
 import pytest
 
-from bacalhau_nats.client.wire import compute_state
+from bacalhau_nats.client.wire import Node, compute_state
 from bacalhau_nats.domain import constraints
 from bacalhau_nats.domain.execution import ExecutionState, ResultDigest, Wish
 from bacalhau_nats.domain.explain import Answer
@@ -474,6 +475,24 @@ async def test_a_node_being_drained_tells_what_is_left_on_it():
     gone = seen_of(runs, ExecutionState.CANCELLED)
     world.stream.write(observed_key(runs.execution_id, ME), gone, None)
     assert await seen() == {"State": "DRAINED", "Remaining": [], "Daemons": [stays.execution_id]}
+
+
+async def test_a_node_has_the_keys_that_the_clients_type_tells():
+    def untold(value, kind):
+        told = get_type_hints(kind)
+        for key, inner in value.items():
+            if key not in told:
+                yield f"{kind.__name__}.{key}"
+            elif is_typeddict(told[key]):
+                yield from untold(inner, told[key])
+
+    world = GatewayWorld()
+    more_nodes(world)
+    assert (await world.http.put(f"{NODES}/{ME}", json={"Action": "drain"})).status_code == 200
+    assert (await world.http.put(f"{NODES}/n-1", json={"Action": "reject"})).status_code == 200
+    found = (await world.http.get(NODES)).json()["Nodes"]
+    assert [key for node in found for key in untold(node, Node)] == []
+    assert {"Scheduling", "ConnectionState"} <= {key for node in found for key in node}
 
 
 async def test_a_prefix_of_several_nodes_is_refused():
