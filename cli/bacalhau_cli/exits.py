@@ -8,6 +8,7 @@
 4     the job was stopped
 5     the job is not over after ``--wait-timeout-secs``; it goes on
 130   interrupted with Ctrl-C; a job that was already submitted goes on
+141   whoever read the output has closed it (``| head``), as a program ends that SIGPIPE kills; a job goes on
 ====  ==============================================================================
 """
 
@@ -22,6 +23,7 @@ JOB_FAILED = 3
 JOB_STOPPED = 4
 WAITED_TOO_LONG = 5
 INTERRUPTED = 130
+READER_GONE = 141
 
 BY_JOB_STATE = {"Completed": OK, "Failed": JOB_FAILED, "Stopped": JOB_STOPPED}
 

@@ -25,7 +25,7 @@ root = Group(
     "bacalhau",
     help="Run jobs where the data is: a compute-over-data orchestrator on NATS.",
     epilog="Exit codes: 0 done, 1 the command failed, 2 wrong command line, 3 the job failed, 4 it was stopped, "
-    "5 not over in time, 130 interrupted.",
+    "5 not over in time, 130 interrupted, 141 nobody reads the output any more.",
     lazy={
         "agent": ("agent:agent", "Ask the server about itself."),
         "auth": ("auth:auth", "Log in, log out, and see which credential is used."),
@@ -74,6 +74,7 @@ def run(args: list[str], caller: Caller) -> int:
     debug = caller.environ.get("DEBUG", "").lower() in ("1", "true")
     try:
         code = root.main(args, prog_name=PROGRAM, standalone_mode=False, obj=caller)
+        sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
@@ -87,10 +88,10 @@ def run(args: list[str], caller: Caller) -> int:
     except (KeyboardInterrupt, click.Abort):
         notices.error("interrupted")
         return exits.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.FAILED
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has seen enough (`| head`); click, too, ends the program for that, and only for that.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exits.READER_GONE
     except Exception as error:
         if debug:
             raise

@@ -190,3 +190,24 @@ def test_a_stack_goes_on_when_another_node_dies(start, tmp_path: Path) -> None:
     while "compute-1 ended with code -9; the others go on" not in stack.stderr.readline():
         pass
     assert stack.end(signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize("args", [["config", "list"], ["--help"], ["config", "list", "--output", "json"]])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_who_has_seen_enough_ends_the_command_as_sigpipe_does_and_nothing_is_said(
+    environ: dict[str, str], args: list[str], buffered: bool
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, *([] if buffered else ["-u"]), "-m", "bacalhau_cli", *args],
+            env=environ,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
