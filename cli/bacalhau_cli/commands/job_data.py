@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,14 @@ from bacalhau_cli import exits, former, loglines, notices, options, progress, re
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, switch
 from bacalhau_cli.moment import Moment
+from bacalhau_nats.domain.ids import short
 from bacalhau_nats.errors import BacalhauError, BusTimeout, UserError
 
 if TYPE_CHECKING:
     from bacalhau_nats.client import Client, Downloaded
+
+
+_NONE_IS_LEFT = "unable to find execution"
 
 
 @click.command(
@@ -69,11 +73,19 @@ def logs(
         raise exits.WrongFlags("--all and --execution-id exclude each other", hint="leave one of them out")
     printer = loglines.printer(prefix=all, timestamps=timestamps, as_json=output == "json")
 
-    async def show(client: Client) -> None:
-        pieces = client.logs(job, execution_id=execution_id, follow=follow, every=all, **which)
+    async def read(client: Client, execution: str) -> None:
+        pieces = client.logs(job, execution_id=execution, follow=follow, every=all, **which)
         async with aclosing(pieces):  # who reads our output may have seen enough
             async for piece in pieces:
                 printer.take(piece)
+
+    async def show(client: Client) -> None:
+        try:
+            await read(client, execution_id)
+        except BacalhauError as error:
+            if execution_id or _NONE_IS_LEFT not in error.message:
+                raise
+            await read(client, await _newest_that_failed(client, job, which, error))
 
     try:
         caller.call(show)
@@ -81,6 +93,18 @@ def logs(
         return exits.OK if follow else exits.INTERRUPTED
     printer.close()
     return exits.OK
+
+
+async def _newest_that_failed(
+    client: Client, job: str, which: Mapping[str, Any], error: BacalhauError
+) -> str:
+    """Name an execution whose output is worth reading when servers choose none: those that failed."""
+    found = await client.executions(job, version=which["version"], namespace=which["namespace"])
+    if not found["Items"]:
+        raise error
+    newest = max(found["Items"], key=lambda one: one.get("CreateTime", 0))
+    notices.say(f"No execution of it went well; this is the newest one, {short(newest['ID'])}:")
+    return newest["ID"]
 
 
 @click.command(

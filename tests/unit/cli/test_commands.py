@@ -312,6 +312,23 @@ def test_logs_keep_the_streams_apart(run: Run, api: FakeApi) -> None:
     assert api.asked[-1].query == {"tail": "true", "execution_id": "e", "details": "true"}
 
 
+def test_logs_of_a_job_whose_executions_all_failed_are_those_of_the_newest(run: Run, api: FakeApi) -> None:
+    words = "failed to open log stream for job j: unable to find execution  in job j and job version 1"
+    none = Answer(frames=[json.dumps({"error": words, "value": {"Type": 0, "Line": ""}})])
+    some = Answer(frames=['{"value":{"Type":2,"Line":"the backtrace\\n"}}'])
+    api.on(f"GET {JOBS}/n/logs", lambda asked: some if "execution_id" in asked.query else none)
+    api.on(
+        f"GET {JOBS}/n/executions",
+        {"Items": [execution(ID="e-old", CreateTime=1), execution(ID="e-new", CreateTime=2)]},
+    )
+    ran = run("job", "logs", "n")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "No execution of it went well; this is the newest one, e-new:\nthe backtrace\n"
+    assert api.asked[-1].query["execution_id"] == "e-new"
+    api.on(f"GET {JOBS}/n/executions", {"Items": []})
+    assert words in run("job", "logs", "n").err
+
+
 def test_logs_of_all_executions_have_their_ids_and_times_line_by_line(run: Run, api: FakeApi) -> None:
     other = ID.replace("j-", "e-")
     pieces = [("e-1", 1, "one\ntw", 10**9), (other, 2, "err\n", 2 * 10**9), ("e-1", 1, "o\nrest", 3 * 10**9)]

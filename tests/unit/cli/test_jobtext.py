@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,3 +99,15 @@ def test_any_flags_give_values_or_one_error(variables: list[str], envs: str) -> 
     templating = Templating(variables=tuple(variables), envs=envs)
     with suppress(WrongArgument):
         assert templating.fill_in("plain", "j", {"A": "1"}) == "plain"
+
+
+def test_the_template_of_the_page_about_jobs_can_be_used_with_and_without_what_it_may_be_given(
+    run: Run, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "jobs.md").read_text()
+    (tmp_path / "report.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    (line,) = [line for line in page.splitlines() if line.startswith("bacalhau job run ")]
+    args = ["validate" if word == "run" else word for word in shlex.split(line)[1:]]
+    assert run(*args).out == "OK\n"
+    assert run(*args, count="3").out == "OK\n"
+    assert "expected: int" in run(*args, count="many").err
