@@ -91,15 +91,19 @@ async def test_every_block_of_python_in_the_pages_runs(
         if inspect.isawaitable(running):
             await running
         printed.append(capsys.readouterr().out)
-    assert len(printed) == 8
+    assert len(printed) == 9
     assert printed[0].startswith("Completed\nstdout arg 0: main.wasm\n")
     assert printed[1] == "hello\nCompleted\n"
     assert "path='/out'" in printed[2]
     assert printed[4].endswith("file,words\ntext,4\n\n")
-    assert re.match(r"<Job j-[0-9a-f-]{36} Completed>\n", printed[5])
-    assert "nobody" in printed[6]
-    assert "Failed" in printed[6]
-    assert printed[7].startswith("Completed ['arg 0: main.wasm")
+    *lines, from_the_last = printed[5].splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines] == ["stdout hello from one of three"] * 3
+    assert len({line.split()[0] for line in lines}) == 3
+    assert from_the_last == "[True]"
+    assert re.match(r"<Job j-[0-9a-f-]{36} Completed>\n", printed[6])
+    assert "nobody" in printed[7]
+    assert "Failed" in printed[7]
+    assert printed[8].startswith("Completed ['arg 0: main.wasm")
 
 
 def steps(block: str) -> Iterator[tuple[str, str]]:
