@@ -51,6 +51,21 @@ QUIRKS = (
         here="Each stream comes out of the one it went into.",
     ),
     Quirk(
+        "`job logs` shows nothing of a job whose executions all failed",
+        kept=False,
+        here="It shows the newest of them, and says which one that is.",
+    ),
+    Quirk(
+        "`job describe` comments each completed execution with `Running`",
+        kept=False,
+        here="There is no comment, or the exit code when it is not 0.",
+    ),
+    Quirk(
+        "An execution of an ops or daemon job is shown as `New` while it runs",
+        kept=False,
+        here="`Running`, with a server of bacalhau-nats; another one does not say.",
+    ),
+    Quirk(
         "`job get JOB/PATH` fetches everything of results that nodes serve themselves; fetching again into the same folder fails",
         kept=False,
         here="It fetches that file, from every kind of result, and may be repeated.",
@@ -63,7 +78,7 @@ QUIRKS = (
     Quirk(
         "`job describe --output json | job run` stands in the help and cannot work",
         kept=True,
-        here="What the server sets (id, state, version) is refused in a job file. No help shows it; `job rerun` runs a job again.",
+        here="A job file holds a job alone, and what the server sets (id, state, version) is refused in it. No help shows it; `job rerun` runs a job again.",
     ),
     Quirk(
         "`config set` writes all keys in lower case and loses comments",
@@ -83,7 +98,8 @@ QUIRKS = (
     Quirk(
         "A flag beats the environment, though the help says the contrary",
         kept=True,
-        here="Defaults, files, environment, flags, `-c`: later wins. The help claims nothing else.",
+        here="Defaults, files, environment, then flags and `-c`: later wins; a flag and `-c` for the same key are an error. "
+        "The help claims nothing else.",
     ),
     Quirk(
         "`node approve`, `reject` and `delete` exit with 0 when the server says that it did not do it",
@@ -108,7 +124,8 @@ QUIRKS = (
     Quirk(
         "Each command looks for updates, and a node reports its use, unless told not to",
         kept=False,
-        here="Nobody but the server is asked anything. The keys are accepted.",
+        here="Neither is done: only the server is asked, its identity provider at a login, and where results lie. The "
+        "keys are accepted.",
     ),
     Quirk(
         "A group of commands answers a word it does not know with its help and exit code 0",
@@ -124,6 +141,12 @@ QUIRKS = (
         "A list in an environment variable is one item, whatever commas it has",
         kept=False,
         here="It is read as on the command line.",
+    ),
+    Quirk(
+        "`devstack` can start nodes that fail on purpose (`--bad-computes`) and write profiles of itself",
+        kept=False,
+        here="The flags are taken, and said to have no effect. `--compute-nodes`, `--requester-nodes` and `--hybrid-nodes` "
+        "work as there.",
     ),
     Quirk(
         "The IPFS flags that `get` had up to 1.3 (`--ipfs-swarm-key` and the like) are unknown",
