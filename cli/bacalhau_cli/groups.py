@@ -63,7 +63,8 @@ class _Helpful(click.Command):
         records: dict[str, list[tuple[str, str]]] = {"Options": [], "Global options": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            # An argument without a text says no more than the line of usage does.
+            if record is not None and (record[1] or isinstance(param, click.Option)):
                 everywhere = param.name is not None and param.name.startswith(_GLOBAL)
                 records["Global options" if everywhere else "Options"].append(record)
         for title, rows in records.items():

@@ -24,7 +24,11 @@ VARIABLE = "_BACALHAU_COMPLETE"
 root = Group(
     "bacalhau",
     help="Run jobs where the data is: a compute-over-data orchestrator on NATS.",
-    epilog="Exit codes: 0 done, 1 the command failed, 2 wrong command line, 3 the job failed, 4 it was stopped, "
+    epilog="\b\nTo begin:\n"
+    "  bacalhau serve --orchestrator --compute          # a node that is everything\n"
+    "  bacalhau docker run busybox:1.37 -- echo hello  # in another terminal\n"
+    "  bacalhau job list\n\n"
+    "Exit codes: 0 done, 1 the command failed, 2 wrong command line, 3 the job failed, 4 it was stopped, "
     "5 not over in time, 130 interrupted, 141 nobody reads the output any more.",
     lazy={
         "agent": ("agent:agent", "Ask the server about itself."),

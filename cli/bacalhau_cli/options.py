@@ -117,7 +117,7 @@ def document_output(default: str, *, pretty: bool = False) -> Decorator:
             "form",
             type=click.Choice(["json", "yaml"], case_sensitive=False),
             default=default or None,
-            show_default=bool(default),
+            show_default=default or "text for people",
             help="How to print.",
         ),
         switch("--pretty", default=pretty, help="Indent json."),

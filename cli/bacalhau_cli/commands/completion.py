@@ -31,7 +31,7 @@ completion = Group(
     help="Print a script that makes a shell complete commands, options, values and the ids of jobs and nodes.",
     lazy={
         **{shell: (f"completion:{shell}", f"Print the script for {shell}.") for shell in _INSTALL},
-        "powershell": ("completion:powershell", "Not supported."),
+        "powershell": ("completion:powershell", "Not supported; bash, zsh and fish are."),
     },
 )
 
@@ -48,7 +48,7 @@ def _for(shell: str) -> Any:
     declare: Callable[..., Any] = click.command(
         shell,
         cls=Command,
-        help=f"Print the script for {shell}.\n\n\b\nFor this session:  {once}\nFor every session: {always}",
+        help=f"Print the script for {shell}.\n\n\b\nFor this session:\n  {once}\nFor every session:\n  {always}",
         examples=(f"bacalhau completion {shell}",),
     )
     return declare(_no_descriptions(show))
@@ -57,7 +57,9 @@ def _for(shell: str) -> Any:
 bash, zsh, fish = map(_for, _INSTALL)
 
 
-@click.command(cls=Command, help="Not supported.", examples=("bacalhau completion powershell",))
+@click.command(
+    cls=Command, help="Not supported; bash, zsh and fish are.", examples=("bacalhau completion powershell",)
+)
 @_no_descriptions
 def powershell(no_descriptions: bool) -> None:  # noqa: ARG001 - taken, so that the answer is the same
     raise UserError(

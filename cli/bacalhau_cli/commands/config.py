@@ -74,7 +74,12 @@ def list_keys(caller: Caller, /, *, output: Output) -> None:
 )
 @click.argument("assignment", nargs=-1, required=True, metavar="KEY=VALUE")
 @click.option(
-    "-c", "--config", "file", default="", help="File to write [default: config.yaml in the data folder]."
+    "-c",
+    "--config",
+    "file",
+    default="",
+    metavar="FILE",
+    help="File to write [default: config.yaml in the data folder].",
 )
 @click.pass_obj
 def set_value(caller: Caller, /, *, assignment: tuple[str, ...], file: str) -> None:

@@ -40,7 +40,8 @@ class Member:
 
 @click.command(
     cls=Command,
-    help="Start a whole cluster on this machine, to try things; Ctrl-C ends it.",
+    help="Start a whole cluster on this machine, to try things; Ctrl-C ends it. Its stdout is lines for another shell, "
+    "which point commands there at it.",
     examples=(
         "bacalhau devstack --computes 5",
         "bacalhau devstack --hybrids 1 --computes 0 --random-ports",

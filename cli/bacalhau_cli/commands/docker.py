@@ -25,7 +25,7 @@ docker = Group(
     examples=(
         "bacalhau docker run busybox -- echo hello",
         "bacalhau docker run -i s3://bucket/logs/*:/logs busybox -- ls -l /logs",
-        "bacalhau docker run --follow --cpu 2 --memory 1Gb -o data:/data busybox -- touch /data/done",
+        "bacalhau docker run --follow --cpu 2 -o data:/data busybox -- touch /data/done",
     ),
 )
 @click.argument("image")

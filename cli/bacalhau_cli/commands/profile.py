@@ -74,7 +74,7 @@ def _listed(name: str, profiles: Profiles, current: str) -> dict[str, Any]:
     cls=Command,
     help="Make a profile, or change what is given of one. 'auth sso login' puts a token into it.",
     examples=(
-        "bacalhau profile save prod --endpoint https://bacalhau.example.com:1234 --select",
+        "bacalhau profile save prod --endpoint https://example.com:1234 --select",
         "bacalhau profile save prod --timeout 2m",
     ),
 )

@@ -35,11 +35,12 @@ _STDIN = 0
 
 @click.command(
     cls=Command,
-    help="Start a node. Everything but its roles and its name is set with -c.",
+    help="Start a node, until Ctrl-C; without a role it is an orchestrator. Everything but its roles and its name is "
+    "set with -c or in config.yaml of the data folder: 'bacalhau config list' shows the keys.",
     examples=(
         "bacalhau serve --orchestrator --compute",
         "bacalhau serve --orchestrator -c API.Host=0.0.0.0 -c API.Port=8080",
-        "bacalhau serve --compute --name node-1 -c Compute.Orchestrators=nats://host:4222",
+        "bacalhau serve --compute -c Compute.Orchestrators=nats://host:4222",
     ),
 )
 @switch("--orchestrator", help="Be an orchestrator: take jobs and place them; serves the API and NATS.")

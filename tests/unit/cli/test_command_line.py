@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -133,6 +134,19 @@ def test_the_help_of_a_command_has_examples_and_each_can_be_typed(path: str, com
         assert words[: len(own)] == own
         command.make_context(path, words[len(own) :], obj=Caller())
         assert f"\n  {example}\n" in command.get_help(click.Context(command)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*one, id=one[0]) for one in (*commands(), ("bacalhau", root))]
+)
+def test_help_fits_a_narrow_terminal_and_every_option_in_it_says_what_it_does(
+    path: str, command: click.Command
+) -> None:
+    lines = command.get_help(click.Context(command, info_name=path, terminal_width=80)).splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    options = lines[lines.index("Options:") + 1 :]
+    bare = [line for line in options if re.fullmatch(r"  \[?[A-Z|-]+(/PATH)?\]?(\.\.\.)?", line)]
+    assert bare == []
 
 
 def test_an_error_is_a_plain_line_and_a_hint_without_a_terminal(run: Run) -> None:
