@@ -127,17 +127,20 @@ class Client(Api):
         nodes: int = 1,
         namespace: str = "",
         ipfs: str = "",
+        environ: Mapping[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> Verification:
         """Run a completed batch job again on ``nodes`` other nodes, one after the other, and compare.
 
-        ``tell`` hears which run begins. A rerun that is not over when this is cancelled is stopped. ``ipfs`` is
-        the address of an IPFS node, for results on IPFS. Raises Conflict for a job that is not completed,
-        UserError for one that is not a batch job, BacalhauError when a rerun does not complete.
+        ``tell`` hears which run begins. A rerun that is not over when this is cancelled is stopped. ``ipfs`` and
+        ``environ`` are as in `download`. Raises Conflict for a job that is not completed, UserError for one that
+        is not a batch job, BacalhauError when a rerun does not complete.
         """
         from bacalhau_nats.client.verify import verify  # noqa: PLC0415 - most commands compare nothing
 
-        return await verify(self, job, nodes=nodes, namespace=namespace, ipfs=ipfs, tell=tell)
+        return await verify(
+            self, job, nodes=nodes, namespace=namespace, ipfs=ipfs, environ=environ, tell=tell
+        )
 
     async def manifests(
         self, job: str, *, ipfs: str = "", environ: Mapping[str, str] | None = None

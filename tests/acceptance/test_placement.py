@@ -29,13 +29,12 @@ Tasks:
 async def states(bacalhau: Caller, job: str) -> dict[str, list[str]]:
     """Give the nodes of a job's executions by their state.
 
-    The public API has no word for a running execution: it is `BidAccepted`, or `New` where the job runs
-    everywhere, until it ends.
+    The public API calls a running execution `BidAccepted`.
     """
     found: dict[str, list[str]] = {}
     for execution in await bacalhau.executions(job):
         state = compute_state(execution)
-        state = "Running" if state in ("BidAccepted", "New") else state
+        state = "Running" if state == "BidAccepted" else state
         found.setdefault(state, []).append(execution["NodeID"])
     return found
 

@@ -84,7 +84,7 @@ async def test_a_drained_node_is_emptied_stays_so_over_restarts_and_works_again_
         await client.decide("c1", "drain")
     await client.decide("c1", "drain", message="new disk", ignore_daemons=True)
     await eventually(lambda: _is(client, service, ("c1", "Cancelled"), ("c2", "BidAccepted")), within=10)
-    assert await _is(client, daemon, ("c1", "New"), ("c2", "New"))  # as the public API calls it
+    assert await _is(client, daemon, ("c1", "Running"), ("c2", "Running"))
     assert await all_end(client, [ops], within=20) == {"Completed"}
     assert await _is(client, ops, ("c1", "Completed"), ("c2", "Completed"))
     await eventually(lambda: _scheduling(client, "DRAINED"), within=5)
@@ -96,7 +96,7 @@ async def test_a_drained_node_is_emptied_stays_so_over_restarts_and_works_again_
     client = await site.client(orchestrator)
     await eventually(lambda: _connected(client, "c1"), within=15)
     assert await _scheduling(client, "DRAINED")
-    back = ("c1", "Failed"), ("c1", "New"), ("c2", "New")
+    back = ("c1", "Failed"), ("c1", "Running"), ("c2", "Running")
     await eventually(lambda: _is(client, daemon, *back), within=10)
     more = await submit_all(client, [noop() for _ in range(6)])
     assert await all_end(client, more) == {"Completed"}
