@@ -1,11 +1,26 @@
-"""Times as Go's encoder writes them: RFC 3339 with up to nine digits of a second, in UTC."""
+"""Times and durations as Go writes them: RFC 3339 with up to nine digits of a second, in UTC; ``1m30s``."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
 _SECOND = 1_000_000_000
+NANOSECONDS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": _SECOND,
+    "m": 60 * _SECOND,
+    "h": 3600 * _SECOND,
+}
+"""The units of a duration; the two micros are the micro sign and the Greek letter."""
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_LONGEST = 100  # characters of a duration
 
 
 def go_time(nanoseconds: int) -> str:
@@ -26,3 +41,11 @@ def header_time(text: str) -> str:
         moment = datetime(1, 1, 1, tzinfo=UTC)
     utc = moment.astimezone(UTC) if moment.year > 1 else moment
     return f"{utc.replace(microsecond=0, tzinfo=None).isoformat(' ')} +0000 UTC"
+
+
+def duration_of(text: str) -> Decimal | None:
+    """Read a duration without a sign, such as ``5m0s`` (Go's ``time.ParseDuration``), as nanoseconds."""
+    parts = list(_PART.finditer(text)) if len(text) <= _LONGEST else []
+    if not parts or "".join(part.group() for part in parts) != text:
+        return None
+    return sum((Decimal(part.group(1)) * NANOSECONDS[part.group(2)] for part in parts), Decimal())

@@ -13,19 +13,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from bacalhau_nats.domain.resources import parse_bytes, parse_cpu, parse_gpu
+from bacalhau_nats.domain.times import NANOSECONDS, duration_of
 from bacalhau_nats.errors import InvalidSpec
 
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _SECOND = 1_000_000_000
 _SIZE_UNITS = tuple(
     sorted(
@@ -48,13 +38,8 @@ def parse_duration(value: object) -> float:
         return _finite(Decimal(repr(value)), value)
     text = value.strip()
     sign, body = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    nanoseconds, end = Decimal(0), 0
-    for part in _PART.finditer(body):
-        if part.start() != end:
-            break
-        nanoseconds += Decimal(part.group(1)) * _NANOSECONDS[part.group(2)]
-        end = part.end()
-    if body and end == len(body):
+    nanoseconds = duration_of(body)
+    if nanoseconds is not None:
         return float(sign * nanoseconds / _SECOND)
     try:
         return sign * _finite(Decimal(body), value)
@@ -75,8 +60,8 @@ def format_duration(seconds: float) -> str:
     if total == 0:
         return "0s"
     if total < _SECOND:
-        unit = next(unit for unit in ("ms", "µs", "ns") if total >= _NANOSECONDS[unit])
-        return f"{sign}{_plain(Decimal(total) / _NANOSECONDS[unit])}{unit}"
+        unit = next(unit for unit in ("ms", "µs", "ns") if total >= NANOSECONDS[unit])
+        return f"{sign}{_plain(Decimal(total) / NANOSECONDS[unit])}{unit}"
     whole, fraction = divmod(total, _SECOND)
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_cli import notices
+from bacalhau_cli.moment import seconds
 from bacalhau_cli.profiles import Profile, Profiles, address
 from bacalhau_nats.client.credentials import SIGN_IN, Credential, TokenFile, bearer, of_environment
 from bacalhau_nats.errors import BacalhauError, Forbidden, NotFound
@@ -98,8 +99,6 @@ def _load(profiles: Profiles, name: str, chosen_by: str) -> Profile | None:
 
 
 def _seconds(profile: Profile | None, name: str) -> float:
-    from bacalhau_cli.options import seconds  # noqa: PLC0415 - it imports what this module is imported by
-
     if profile is None or not profile.timeout:
         return USUAL_SECONDS
     return seconds(profile.timeout, f'the timeout of profile "{name}"')

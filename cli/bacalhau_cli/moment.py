@@ -1,4 +1,4 @@
-"""A time in the past, as an option."""
+"""Durations, and times in the past, as people write them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from typing import Any
 
 import click
 
-from bacalhau_cli.options import seconds_of
+from bacalhau_nats.domain.times import duration_of
+from bacalhau_nats.errors import UserError
+
+
+def seconds_of(text: str) -> float | None:
+    """Read a duration as Go writes it, such as ``5m0s``; None when it is none."""
+    nanoseconds = duration_of(text)
+    return None if nanoseconds is None else float(nanoseconds) / 1e9
+
+
+def seconds(text: str, what: str) -> float:
+    """Read a duration. Raises UserError that begins with ``what`` it is."""
+    found = seconds_of(text)
+    if found is None:
+        raise UserError(f"{what}: {text!r} is not a duration", hint="write it as 300s or 5m0s")
+    return found
 
 
 class Moment(click.ParamType[str]):

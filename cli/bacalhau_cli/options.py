@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +10,10 @@ import click
 
 from bacalhau_cli import notices
 from bacalhau_cli.groups import switch
+from bacalhau_cli.moment import seconds_of
 from bacalhau_cli.render import Output
-from bacalhau_nats.errors import UserError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 
 
 class Duration(click.ParamType[float]):
@@ -33,22 +29,6 @@ class Duration(click.ParamType[float]):
         if found is None:
             self.fail(f"{value!r} is not a duration; write it as 300s or 5m0s", param, ctx)
         return found
-
-
-def seconds_of(text: str) -> float | None:
-    """Read a duration as Go writes it, such as ``5m0s``; None when it is none."""
-    parts = list(_PART.finditer(text))
-    if not parts or "".join(part.group() for part in parts) != text:
-        return None
-    return sum(float(part.group(1)) * _UNITS[part.group(2)] for part in parts)
-
-
-def seconds(text: str, what: str) -> float:
-    """Read a duration. Raises UserError that begins with ``what`` it is."""
-    found = seconds_of(text)
-    if found is None:
-        raise UserError(f"{what}: {text!r} is not a duration", hint="write it as 300s or 5m0s")
-    return found
 
 
 class Whole(click.ParamType[int]):

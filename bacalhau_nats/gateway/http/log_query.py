@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bacalhau_nats.domain.times import duration_of
 from bacalhau_nats.gateway import refusals
 from bacalhau_nats.gateway.http.wire import Query
 
 _SECOND = 1_000_000_000
-_UNITS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": _SECOND,
-    "m": 60 * _SECOND,
-    "h": 3600 * _SECOND,
-}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _LONGEST = 40  # characters of a time
 _SECONDS_DIGITS = 12  # a longer number is nanoseconds
 
@@ -70,9 +60,9 @@ def moment(text: str, now: int) -> int:
         return 0
     if text.isascii() and text.isdecimal() and len(text) < _LONGEST:
         return int(text) * (_SECOND if len(text) <= _SECONDS_DIGITS else 1)
-    parts = list(_PART.finditer(text)) if len(text) < _LONGEST else []
-    if parts and "".join(part.group() for part in parts) == text:
-        return max(0, now - sum(int(float(part.group(1)) * _UNITS[part.group(2)]) for part in parts))
+    ago = duration_of(text) if len(text) < _LONGEST else None
+    if ago is not None:
+        return max(0, now - int(ago))
     try:
         found = datetime.fromisoformat(text)
         whole = found if found.tzinfo else found.replace(tzinfo=UTC)

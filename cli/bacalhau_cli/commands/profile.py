@@ -11,6 +11,7 @@ import click
 from bacalhau_cli import notices, options, render
 from bacalhau_cli.context import Caller
 from bacalhau_cli.groups import Command, Group, Switch, switch
+from bacalhau_cli.moment import seconds
 from bacalhau_cli.profiles import Profile, Profiles, address, check_name
 from bacalhau_cli.render import Column, Output
 from bacalhau_nats.errors import UserError
@@ -103,7 +104,7 @@ def save(
     known = name in profiles.names()
     if not known and not endpoint:
         raise UserError(f'a new profile "{name}" needs an endpoint', hint="add --endpoint https://host:port")
-    if timeout and not options.seconds(timeout, "--timeout"):
+    if timeout and not seconds(timeout, "--timeout"):
         raise UserError("--timeout must be more than 0", hint="write it as 30s or 2m")
     before = profiles.load(name) if known else Profile(endpoint="")
     given: dict[str, Any] = {
