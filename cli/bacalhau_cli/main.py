@@ -50,8 +50,10 @@ root = Group(
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    # httpx has a command line of its own, which it imports where rich is there: a seventh of our start.
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # "there is none", as import reads it
+    # httpx has a command line of its own, which it imports where rich is there, and a transport for another event
+    # loop, where that is there: a third of our start, for nothing.
+    for unused in ("httpx._main", "trio"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type] # "there is none", as import reads it
     if Path(".env").is_file():
         _read_dotenv()
     environ = dict(os.environ)  # noqa: TID251 - the one place where the CLI reads it

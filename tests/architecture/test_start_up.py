@@ -66,5 +66,6 @@ def test_a_list_from_the_server_loads_no_settings_and_nothing_that_draws() -> No
     )
     found = loaded("-c", script)
     assert "httpx" in found, "it has asked"
+    assert "trio._core" not in found, "httpx has no use for it here"
     drawing = {"pydantic", "rich", "yaml", "pygments", "fastapi", "docker", "wasmtime", "nats"}
     assert not {name.partition(".")[0] for name in found} & drawing
